@@ -1,0 +1,1 @@
+"""hoopjumpd: the socket that the hooks ask, the logins, the sessions."""

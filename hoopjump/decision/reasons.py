@@ -1,0 +1,251 @@
+"""Every refusal hoopjump can give: one list, from which the user's sentence, the journal and the documents are made.
+
+A reason has a stable code (scripts and log searches may rely on it), one sentence for the person refused, a hint for
+whoever can mend it, and the exit status (sysexits.h) of the session hook. Sentences take their values by name, so
+that nothing but what a sentence asks for can reach the user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+EX_USAGE: Final = 64
+EX_DATAERR: Final = 65
+EX_UNAVAILABLE: Final = 69
+EX_TEMPFAIL: Final = 75
+EX_NOPERM: Final = 77
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a reason means to people.
+
+    ``sentence`` is a :meth:`str.format` template; ``exit_status`` is what the session hook exits with.
+    """
+
+    code: str
+    sentence: str
+    hint: str
+    exit_status: int = EX_NOPERM
+
+
+class Reason(Enum):
+    """A stable reason code with its explanation; ``Reason.CERT_EXPIRED.value.code == "cert-expired"``."""
+
+    ALLOWED = Explanation("allowed", "Access granted.", "")
+
+    # The certificate itself: denied at authentication (sshd shows the user nothing but "Permission denied").
+    CERT_MALFORMED = Explanation(
+        "cert-malformed",
+        "The certificate cannot be read.",
+        "run `hoopjump cert inspect` on it and have it issued again",
+    )
+    CERT_UNTRUSTED_CA = Explanation(
+        "cert-untrusted-ca",
+        "The certificate was signed by an authority that this bastion does not trust.",
+        "compare `ssh-keygen -L` with the keys in trust.user_cas",
+    )
+    CERT_BAD_SIGNATURE = Explanation(
+        "cert-bad-signature",
+        "The certificate's signature is wrong.",
+        "the certificate was altered or damaged; have it issued again",
+    )
+    CERT_WEAK_KEY = Explanation(
+        "cert-weak-key",
+        "The certificate's key is too weak.",
+        "use Ed25519, or RSA of at least 2048 bits",
+    )
+    CERT_NOT_USER = Explanation(
+        "cert-not-user",
+        "This is a host certificate; a user certificate is needed.",
+        "issue it without ssh-keygen's -h",
+    )
+    CERT_NOT_YET_VALID = Explanation(
+        "cert-not-yet-valid",
+        "The certificate is not valid yet.",
+        "compare the clocks of the issuer and of the bastion",
+    )
+    CERT_EXPIRED = Explanation(
+        "cert-expired",
+        "The certificate has expired.",
+        "get a new certificate",
+    )
+    CERT_NO_PRINCIPALS = Explanation(
+        "cert-no-principals",
+        "The certificate names no principal.",
+        "issue it with at least one principal (ssh-keygen -n)",
+    )
+    CERT_UNSAFE_PRINCIPAL = Explanation(
+        "cert-unsafe-principal",
+        "No principal of the certificate can be used: allowed are letters, digits and . _ @ : | + -",
+        "issue it with a principal of those characters",
+    )
+    CERT_UNKNOWN_OPTION = Explanation(
+        "cert-unknown-option",
+        "The certificate carries a critical option that is not supported.",
+        "only source-address is supported; the gateway refuses force-command and all others",
+    )
+    CERT_SOURCE_ADDRESS = Explanation(
+        "cert-source-address",
+        "The certificate may not be used from this address.",
+        "see the critical option source-address of the certificate",
+    )
+
+    # A good certificate whose owner may not go on: let in to nothing, and told why by the session hook.
+    CERT_NO_IDENTITY = Explanation(
+        "cert-no-identity",
+        "The certificate does not say who you are.",
+        "the attribute in gateway.cert_attribute is empty in this certificate",
+    )
+    USER_UNKNOWN = Explanation(
+        "user-unknown",
+        "The gateway does not know a user '{identity}'.",
+        "create the user at the gateway, or correct the certificate's principal or key ID",
+    )
+    USER_INACTIVE = Explanation(
+        "user-inactive",
+        "Your account at the gateway is not active (status: {status}).",
+        "an administrator of the gateway can activate it",
+    )
+    USER_AMBIGUOUS = Explanation(
+        "user-ambiguous",
+        "The certificate stands for more than one user of the gateway.",
+        "issue certificates with one principal, and give every user an e-mail address of their own",
+    )
+    ACCOUNT_NOT_ALLOWED = Explanation(
+        "account-not-allowed",
+        "You may not log in to the account '{account}' on this bastion.",
+        "see [accounts] in the configuration",
+    )
+    GATEWAY_UNAVAILABLE = Explanation(
+        "gateway-unavailable",
+        "The gateway cannot be reached just now; please try again shortly.",
+        "run `hoopjump gateway check` on the bastion",
+        EX_UNAVAILABLE,
+    )
+    GATEWAY_SLOW = Explanation(
+        "gateway-slow",
+        "The gateway did not answer in time; please try again.",
+        "run `hoopjump gateway check` on the bastion",
+        EX_TEMPFAIL,
+    )
+
+    # The session: a login that is real asks for something.
+    LOGIN_UNKNOWN = Explanation(
+        "login-unknown",
+        "This session does not belong to a login that hoopjump has admitted.",
+        "the session hook is started by sshd only; see docs/threat-model.md",
+    )
+    LOGIN_MISMATCH = Explanation(
+        "login-mismatch",
+        "The certificate of this session is not the one this connection was admitted with.",
+        "offer one certificate only (IdentitiesOnly yes)",
+    )
+    LOGIN_ENDED = Explanation(
+        "login-ended",
+        "This login has ended; please log in again.",
+        "the certificate, or the longest time a login may last, has run out",
+    )
+    NO_PTY_PERMISSION = Explanation(
+        "no-pty-permission",
+        "Your certificate lacks permit-pty, which the gateway wants for every session, with or without a terminal.",
+        "issue the certificate with the extension permit-pty",
+    )
+    ROLE_MISSING = Explanation(
+        "role-missing",
+        "Name the resource role you want to use.",
+        "ssh bastion ROLE [COMMAND]",
+        EX_USAGE,
+    )
+    ROLE_MALFORMED = Explanation(
+        "role-malformed",
+        "That is not a name of a resource role (3 to 254 of A-Z a-z 0-9 _ . -).",
+        "ssh bastion ROLE [COMMAND]",
+        EX_USAGE,
+    )
+    ROLE_UNKNOWN = Explanation(
+        "role-unknown",
+        "no such resource role '{role}'{suggestion}",
+        "`ssh bastion` alone lists the roles that you may use",
+    )
+    ROLE_MODE_DISABLED = Explanation(
+        "role-mode-disabled",
+        "The resource role '{role}' does not allow {verb} sessions.",
+        "an administrator of the gateway can enable the access mode",
+    )
+    ROLE_REVIEW_REQUIRED = Explanation(
+        "role-review-required",
+        "The resource role '{role}' needs an approval, which cannot be asked for over SSH.",
+        "ask for access in the gateway's web application or with its command line",
+    )
+    ROLE_OFFLINE = Explanation(
+        "role-offline",
+        "The agent of the resource role '{role}' is offline.",
+        "start the agent, or wait for it",
+        EX_UNAVAILABLE,
+    )
+    ROLE_TYPE_UNSUPPORTED = Explanation(
+        "role-type-unsupported",
+        "The resource role '{role}' (type {type}) cannot be used over SSH.",
+        "use the gateway's own client for it",
+    )
+    ROLE_NO_FILE_TRANSFER = Explanation(
+        "role-no-file-transfer",
+        "{tool} needs a resource role of type ssh; '{role}' is not one (its input is sent whole, before it starts).",
+        "use a resource role of type ssh",
+    )
+    INPUT_TOO_LARGE = Explanation(
+        "input-too-large",
+        "The input is larger than {limit} bytes, the most that can be sent whole; nothing was run.",
+        "use a resource role of type ssh for large input, or raise session.stdin_limit",
+    )
+    COMMAND_TOO_LONG = Explanation(
+        "command-too-long",
+        "The command is too long.",
+        "send it as input instead",
+        EX_USAGE,
+    )
+
+    # The machinery.
+    PEER_NOT_ALLOWED = Explanation(
+        "peer-not-allowed",
+        "This request is not allowed from here.",
+        "see docs/threat-model.md, who may say what",
+    )
+    BUSY = Explanation(
+        "busy",
+        "The bastion is busy; please try again.",
+        "see daemon.calls_per_uid",
+        EX_TEMPFAIL,
+    )
+    PROTOCOL = Explanation(
+        "protocol",
+        "The bastion's parts do not understand each other.",
+        "hook and daemon are more than one version apart; upgrade both",
+        EX_UNAVAILABLE,
+    )
+    INTERNAL = Explanation(
+        "internal",
+        "Something went wrong on the bastion.",
+        "find the reference in the log and report it",
+        EX_UNAVAILABLE,
+    )
+
+    @property
+    def code(self) -> str:
+        """The stable code, as it stands in logs."""
+        return self.value.code
+
+    def sentence(self, **values: str) -> str:
+        """The sentence with its values filled in; raises :class:`KeyError` when one is missing."""
+        return self.value.sentence.format(**values)
+
+    @classmethod
+    def from_code(cls, code: str) -> Reason:
+        """The reason of a code; raises :class:`KeyError` for an unknown one."""
+        for reason in cls:
+            if reason.code == code:
+                return reason
+        raise KeyError(code)
