@@ -1,1 +1,1 @@
-"""The administrator's command line, one module a command group."""
+"""The administrator's command line: one module a command group, imported only when it is used."""

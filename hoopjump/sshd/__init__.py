@@ -1,1 +1,1 @@
-"""The sshd in front of us: the block of configuration it needs, and proof that it is in force."""
+"""The sshd in front of us: the block of configuration it needs, and the proof that it has it."""
