@@ -1,0 +1,240 @@
+"""One HTTP client for the gateway's REST API.
+
+The API key is in every request's headers, so the client talks to exactly one origin: no redirect is followed, no
+proxy, netrc or certificate setting of the environment is heeded, and TLS is always verified. Answers are bounded in
+size and time, and must be strict JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlsplit
+
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+
+from hoopjump import __version__
+from hoopjump.config import ConfigError, GatewaySection
+from hoopjump.errors import HoopjumpError
+
+RESPONSE_LIMIT: Final = 16 * 1024 * 1024
+_CHUNK: Final = 64 * 1024
+_NOTE_LIMIT: Final = 200
+
+Kind = Literal["unreachable", "slow", "tls", "status", "garbage"]
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+
+
+class GatewayError(HoopjumpError):
+    """The gateway gave no usable answer. ``status`` is the HTTP status where there was one; the API key is in no text.
+
+    Kinds: ``unreachable`` (no connection), ``slow`` (no answer in time), ``tls`` (its certificate is not trusted),
+    ``status`` (an answer other than was asked for, redirects included), ``garbage`` (an answer that means nothing).
+    """
+
+    def __init__(self, kind: Kind, message: str, hint: str = "", status: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.kind: Kind = kind
+        self.status = status
+
+
+class GatewayClient:
+    """Calls to ``api_url`` + ``/api``; safe to share between threads, which keep up to ``pool`` connections.
+
+    ``api_key`` is an API key (``hpk_…``), a user's access token, or a static organisation key (``xapi-…``, ``uuid|…``),
+    which the gateway takes in a header of its own. Raises :class:`ConfigError` when URL or key cannot be used.
+    """
+
+    def __init__(self, section: GatewaySection, api_key: str, pool: int = 16) -> None:
+        parts = urlsplit(section.api_url)
+        if parts.username is not None or parts.query or parts.fragment or not parts.hostname:
+            raise ConfigError("gateway.api_url must be http(s)://HOST[:PORT][/PATH], without user, query or fragment")
+        if not re.fullmatch(r"[\x21-\x7e]+", api_key):
+            raise ConfigError("the gateway's API key is empty or holds characters that no key has")
+        self.base_url = section.api_url.rstrip("/") + "/api"
+        self.pool = pool
+        self._key = api_key
+        self._connect_timeout = section.connect_timeout
+        self._read_timeout = section.read_timeout
+        self._verify: bool | str = str(section.ca_file) if section.ca_file else True
+        static = "|" in api_key or api_key.startswith("xapi-")
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._session.headers.clear()
+        self._session.headers.update(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": f"hoopjump/{__version__}",
+                **({"Api-Key": api_key} if static else {"Authorization": f"Bearer {api_key}"}),
+            }
+        )
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def get(self, *path: str, query: Mapping[str, str] | None = None) -> Json:
+        """The JSON of a 200 answer; path segments are quoted. Raises :class:`GatewayError`."""
+        return self._expect_ok("GET", path, *self._call("GET", path, query))
+
+    def find(self, *path: str, query: Mapping[str, str] | None = None) -> Json:
+        """Like :meth:`get`, but None when the gateway itself says 404: what is asked for does not exist."""
+        status, body = self._call("GET", path, query)
+        # An unknown route is a 404 as well, but in text/plain: then the base URL is wrong, and nothing is known.
+        if status == 404 and _message(body) is not None:
+            return None
+        return self._expect_ok("GET", path, status, body)
+
+    def put(self, *path: str, body: Mapping[str, Any]) -> Json:
+        """PUT a JSON object; the JSON of a 200 answer. Never repeated. Raises :class:`GatewayError`."""
+        return self._expect_ok("PUT", path, *self._call("PUT", path, None, body))
+
+    def close(self) -> None:
+        """Close the idle connections; a later call opens new ones."""
+        self._session.close()
+
+    def _call(
+        self, method: str, path: tuple[str, ...], query: Mapping[str, str] | None, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        try:
+            return self._once(method, path, query, body)
+        except GatewayError as error:
+            # A kept connection that the gateway has closed meanwhile fails like this. Only what changes nothing is
+            # asked again.
+            if method != "GET" or error.kind != "unreachable":
+                raise
+        return self._once(method, path, query, body)
+
+    def _once(
+        self, method: str, path: tuple[str, ...], query: Mapping[str, str] | None, body: Mapping[str, Any] | None
+    ) -> tuple[int, bytes]:
+        url = "/".join((self.base_url, *(quote(segment, safe="") for segment in path)))
+        what = _what(method, path)
+        deadline = time.monotonic() + self._connect_timeout + self._read_timeout
+        try:
+            with self._session.request(
+                method,
+                url,
+                params=query,
+                json=body,
+                timeout=(self._connect_timeout, self._read_timeout),
+                verify=self._verify,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return response.status_code, self._body(response, deadline, what)
+        except requests.exceptions.SSLError as error:
+            raise GatewayError(
+                "tls",
+                f"{what}: TLS failed: {_cause(error)}",
+                "set gateway.ca_file to the PEM file of the CA that signed the gateway's certificate",
+            ) from error
+        except requests.exceptions.ConnectTimeout as error:
+            raise GatewayError("unreachable", f"{what}: no connection within {self._connect_timeout:g} s") from error
+        except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
+            raise self._slow(what) from error
+        except (requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError) as error:
+            raise GatewayError("unreachable", f"{what}: {_cause(error)}") from error
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise GatewayError("garbage", f"{what}: {_cause(error)}") from error
+        except OSError as error:
+            # requests reports a CA file that is missing or no PEM as a plain OSError.
+            raise GatewayError("tls", f"{what}: {_cause(error)}", "check gateway.ca_file") from error
+
+    def _body(self, response: requests.Response, deadline: float, what: str) -> bytes:
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise GatewayError("garbage", f"{what}: the answer is compressed, though that was not asked for")
+        parts: list[bytes] = []
+        size = 0
+        # read1 returns what has arrived, so that the deadline is looked at however slowly the body trickles.
+        while chunk := response.raw.read1(_CHUNK):
+            parts.append(chunk)
+            size += len(chunk)
+            if size > RESPONSE_LIMIT:
+                raise GatewayError("garbage", f"{what}: the answer is larger than {RESPONSE_LIMIT} bytes")
+            if time.monotonic() > deadline:
+                raise self._slow(what)
+        return b"".join(parts)
+
+    def _slow(self, what: str) -> GatewayError:
+        return GatewayError("slow", f"{what}: no complete answer within {self._read_timeout:g} s")
+
+    def _expect_ok(self, method: str, path: tuple[str, ...], status: int, body: bytes) -> Json:
+        what = _what(method, path)
+        if status == 200:
+            return _strict_json(body, what)
+        if 300 <= status < 400:
+            raise GatewayError(
+                "status", f"{what}: {status}, a redirect", "set gateway.api_url to the address it leads to", status
+            )
+        note = _message(body)
+        if status == 404 and note is None:
+            raise GatewayError(
+                "garbage", f"{what}: 404, and not by a gateway", "gateway.api_url goes without /api", status
+            )
+        text = f": {_printable(note).replace(self._key, '***')}" if note else ""
+        hint = {
+            401: "the API key is unknown, revoked or its owner is inactive",
+            403: "the API key needs the group auditor",
+        }.get(status, "")
+        raise GatewayError("status", f"{what}: {status}{text}", hint, status)
+
+
+def _what(method: str, path: tuple[str, ...]) -> str:
+    return f"gateway: {method} /api/{'/'.join(quote(segment, safe='@|:+') for segment in path)}"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, without the addresses of Python objects that urllib3 puts into its messages."""
+    reason: BaseException = error
+    while True:
+        inner = getattr(reason, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((part for part in reason.args if isinstance(part, BaseException)), None)
+        if inner is None or inner is reason:
+            break
+        reason = inner
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return _printable(re.sub(r"<[^<>]*object at 0x[0-9a-f]+>:? *|\w+\([^()]*\): ", "", text))
+
+
+def _printable(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "?" for character in text)
+    return shown if len(shown) <= _NOTE_LIMIT else shown[:_NOTE_LIMIT] + "…"
+
+
+def _message(body: bytes) -> str | None:
+    """The ``message`` of the gateway's error object, if the body is one."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    message = data.get("message") if isinstance(data, dict) else None
+    return message if isinstance(message, str) else None
+
+
+def _strict_json(body: bytes, what: str) -> Json:
+    """JSON as RFC 8259 has it: UTF-8, no NaN or Infinity, and no name twice in one object."""
+    try:
+        value: Json = json.loads(body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise GatewayError("garbage", f"{what}: the answer is not JSON") from error
+    return value
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
