@@ -159,6 +159,12 @@ class Reason(Enum):
         "ssh bastion ROLE [COMMAND]",
         EX_USAGE,
     )
+    ROLE_MISSING_FOR_TOOL = Explanation(
+        "role-missing-for-tool",
+        "{tool} cannot name a resource role in its command; set HOOP_RESOURCE for it.",
+        "in ~/.ssh/config: Host ROLE, HostName BASTION, SetEnv HOOP_RESOURCE=ROLE; then use the host ROLE",
+        EX_USAGE,
+    )
     ROLE_MALFORMED = Explanation(
         "role-malformed",
         "That is not a name of a resource role (3 to 254 of A-Z a-z 0-9 _ . -).",
@@ -204,6 +210,13 @@ class Reason(Enum):
     COMMAND_TOO_LONG = Explanation(
         "command-too-long",
         "The command is too long.",
+        "send it as input instead",
+        EX_USAGE,
+    )
+
+    COMMAND_MALFORMED = Explanation(
+        "command-malformed",
+        "The command contains a NUL byte.",
         "send it as input instead",
         EX_USAGE,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
 from hoopjump.decision.reasons import Reason
+
+# One target, never a wildcard: `*` in permitopen opens every host or port (authorized_keys section of sshd(8)).
+_FORWARD_TARGET = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}\Z")
 
 CertAttribute = Literal["principal", "key_id"]
 UserAttribute = Literal["email", "subject", "user_id"]
@@ -90,7 +94,11 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an administrator has decided. Key blobs are SSH wire encodings; times are seconds."""
+    """What an administrator has decided. Key blobs are SSH wire encodings; times are seconds.
+
+    ``forward_targets`` are ``host:port`` or ``[v6]:port`` as a client would ask for them, since sshd compares text;
+    :class:`ValueError` for one that could not stand in a principals line.
+    """
 
     trusted_cas: frozenset[bytes]
     cert_attribute: CertAttribute
@@ -98,6 +106,11 @@ class Policy:
     accounts: Accounts
     forward_targets: tuple[str, ...]
     max_login: int
+
+    def __post_init__(self) -> None:
+        for target in self.forward_targets:
+            if not _FORWARD_TARGET.match(target):
+                raise ValueError(f"{target!a} is not HOST:PORT")
 
 
 @dataclass(frozen=True, slots=True)
