@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -19,6 +19,8 @@ from typing import Any, Final, Protocol, Self, Unpack, cast
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from hoopjump.decision.certificate import Certificate, fingerprint
+from hoopjump.decision.values import Check
 from hoopjump.errors import HoopjumpError
 
 REFERENCE_LENGTH: Final = 8
@@ -126,6 +128,23 @@ class Event:
             return cls(moment, Kind(kind), ref, _FIELDS.validate_python(row))
         except (ValueError, KeyError, RecursionError, ValidationError) as error:
             raise AuditError("not an audit event") from error
+
+
+def certificate_facts(certificate: Certificate) -> CertificateFacts:
+    """What the audit trail keeps of a certificate."""
+    return {
+        "serial": str(certificate.serial),
+        "key_id": certificate.key_id,
+        "principals": list(certificate.principals),
+        "key": fingerprint(certificate.public_key),
+        "ca": fingerprint(certificate.ca_key),
+        "valid_before": certificate.valid_before,
+    }
+
+
+def trace_lines(checks: Iterable[Check]) -> list[TraceLine]:
+    """A decision's trace as it stands in an event."""
+    return [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in checks]
 
 
 def escaped(value: object) -> str:

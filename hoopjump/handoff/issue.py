@@ -18,23 +18,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
+from hoopjump.decision.keys import KEY_TYPES, read_public_key
+from hoopjump.decision.wire import FormatError, Reader, encode_string
 from hoopjump.errors import HoopjumpError
-from hoopjump.handoff.encoding import EncodingError, Reader, blob_of_line, mpint, string
 
 USER: Final = 1
 HOST: Final = 2
 FOREVER: Final = 2**64 - 1
-
-# sshkey.c: the certificate type that goes with each plain key type.
-CERTIFICATE_TYPES: Final[Mapping[bytes, bytes]] = {
-    b"ssh-ed25519": b"ssh-ed25519-cert-v01@openssh.com",
-    b"ssh-rsa": b"ssh-rsa-cert-v01@openssh.com",
-    b"ecdsa-sha2-nistp256": b"ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    b"ecdsa-sha2-nistp384": b"ecdsa-sha2-nistp384-cert-v01@openssh.com",
-    b"ecdsa-sha2-nistp521": b"ecdsa-sha2-nistp521-cert-v01@openssh.com",
-    b"sk-ssh-ed25519@openssh.com": b"sk-ssh-ed25519-cert-v01@openssh.com",
-    b"sk-ecdsa-sha2-nistp256@openssh.com": b"sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
-}
 
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 Options = tuple[tuple[str, bytes], ...]
@@ -60,8 +50,7 @@ class PrivateKeySigner:
 
     def __init__(self, key: PrivateKey) -> None:
         self._key = key
-        line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-        self._public_key = blob_of_line(line.decode())
+        self._public_key = read_public_key(key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)).blob
 
     @classmethod
     def from_openssh(cls, text: str | bytes, passphrase: bytes | None = None) -> Self:
@@ -85,14 +74,14 @@ class PrivateKeySigner:
     def sign(self, data: bytes) -> bytes:
         """The signature blob over ``data``: RSA always as rsa-sha2-512 (RFC 8332), ECDSA as RFC 5656 section 3.1.2."""
         if isinstance(self._key, ed25519.Ed25519PrivateKey):
-            return string(b"ssh-ed25519") + string(self._key.sign(data))
+            return encode_string(b"ssh-ed25519") + encode_string(self._key.sign(data))
         if isinstance(self._key, rsa.RSAPrivateKey):
             signature = self._key.sign(data, padding.PKCS1v15(), hashes.SHA512())
-            return string(b"rsa-sha2-512") + string(signature)
+            return encode_string(b"rsa-sha2-512") + encode_string(signature)
         digests = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
         signature = self._key.sign(data, ec.ECDSA(digests[self._key.curve.key_size]))
         r, s = utils.decode_dss_signature(signature)
-        return string(Reader(self._public_key).string()) + string(mpint(r) + mpint(s))
+        return _text(Reader(self._public_key).text("key type")) + encode_string(_mpint(r) + _mpint(s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,34 +104,50 @@ class CertificateSpec:
 def options(values: Mapping[str, str]) -> Options:
     """Options in the order and form that certificates want: sorted by name, no data for an empty value."""
     ordered = sorted(values.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
-    return tuple((name, string(value) if value else b"") for name, value in ordered)
+    return tuple((name, _text(value) if value else b"") for name, value in ordered)
 
 
 def issue(spec: CertificateSpec, signer: Signer) -> bytes:
     """The signed certificate's blob; raises :class:`IssueError` when a field cannot be encoded."""
     try:
-        key = Reader(spec.public_key)
-        kind = key.string()
-        head = string(CERTIFICATE_TYPES[kind])
+        kind = Reader(spec.public_key).text("key type")
         numbers = struct.pack(">QI", spec.serial, spec.kind)
         window = struct.pack(">QQ", spec.valid_after, spec.valid_before)
-    except KeyError as error:
-        raise IssueError("there are no certificates for keys of this type") from error
-    except (struct.error, EncodingError) as error:
-        raise IssueError(f"a field of the certificate cannot be encoded: {error}") from error
+    except (struct.error, FormatError) as error:
+        raise IssueError(f"the certificate cannot be written: {error}") from error
+    if kind not in KEY_TYPES:
+        raise IssueError("there are no certificates for keys of this type")
     body = b"".join(
         (
-            head,
-            string(os.urandom(32) if spec.nonce is None else spec.nonce),
-            key.rest,
+            _text(certificate_type(kind)),
+            encode_string(os.urandom(32) if spec.nonce is None else spec.nonce),
+            # The key's own fields, as they follow its type.
+            spec.public_key[len(_text(kind)) :],
             numbers,
-            string(spec.key_id),
-            string(b"".join(string(name) for name in spec.principals)),
+            _text(spec.key_id),
+            encode_string(b"".join(_text(name) for name in spec.principals)),
             window,
-            string(b"".join(string(name) + string(data) for name, data in spec.critical_options)),
-            string(b"".join(string(name) + string(data) for name, data in spec.extensions)),
-            string(spec.reserved),
-            string(signer.public_key),
+            _packed(spec.critical_options),
+            _packed(spec.extensions),
+            encode_string(spec.reserved),
+            encode_string(signer.public_key),
         )
     )
-    return body + string(signer.sign(body))
+    return body + encode_string(signer.sign(body))
+
+
+def certificate_type(key_type: str) -> str:
+    """The certificate type of a plain key type; a FIDO type's own ``@openssh.com`` moves to the end (sshkey.c)."""
+    return key_type.removesuffix("@openssh.com") + "-cert-v01@openssh.com"
+
+
+def _packed(pairs: Options) -> bytes:
+    return encode_string(b"".join(_text(name) + encode_string(data) for name, data in pairs))
+
+
+def _text(value: str) -> bytes:
+    return encode_string(value.encode("utf-8", "surrogateescape"))
+
+
+def _mpint(value: int) -> bytes:
+    return encode_string(value.to_bytes(value.bit_length() // 8 + 1, "big") if value else b"")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from hoopjump.handoff.encoding import blob_of_line, fingerprint, line_of_blob, string
+from hoopjump.decision.keys import fingerprint, read_public_key
+from hoopjump.decision.wire import Reader, encode_string
 from hoopjump.handoff.issue import HOST, CertificateSpec, IssueError, PrivateKeySigner, issue, options
 
 KINDS = [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")]
@@ -16,8 +18,13 @@ POINT = b"\x04" + bytes.fromhex(
     "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
     "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
 )
-SK_ED25519 = string("sk-ssh-ed25519@openssh.com") + string(b"\x07" * 32) + string("ssh:")
-SK_ECDSA = string("sk-ecdsa-sha2-nistp256@openssh.com") + string("nistp256") + string(POINT) + string("ssh:")
+SK_ED25519 = encode_string(b"sk-ssh-ed25519@openssh.com") + encode_string(b"\x07" * 32) + encode_string(b"ssh:")
+SK_ECDSA = (
+    encode_string(b"sk-ecdsa-sha2-nistp256@openssh.com")
+    + encode_string(b"nistp256")
+    + encode_string(POINT)
+    + encode_string(b"ssh:")
+)
 
 
 def keygen(directory: Path, name: str, kind: str = "ed25519", bits: str = "256") -> Path:
@@ -27,12 +34,13 @@ def keygen(directory: Path, name: str, kind: str = "ed25519", bits: str = "256")
 
 
 def public_blob(path: Path) -> bytes:
-    return blob_of_line(path.with_suffix(".pub").read_text())
+    return read_public_key(path.with_suffix(".pub").read_bytes()).blob
 
 
 def shown(directory: Path, blob: bytes) -> str:
     path = directory / "shown-cert.pub"
-    path.write_text(line_of_blob(blob) + "\n")
+    kind = Reader(blob).text("key type")
+    path.write_text(f"{kind} {base64.b64encode(blob).decode()}\n")
     environment = {"PATH": "/usr/bin:/bin", "TZ": "UTC"}
     return subprocess.run(
         ["ssh-keygen", "-L", "-f", path], check=True, text=True, capture_output=True, env=environment
@@ -94,7 +102,7 @@ def test_a_wrong_certificate_is_written_as_told(tmp_path: Path) -> None:
     "spec",
     [
         CertificateSpec(public_key=b""),
-        CertificateSpec(public_key=string("ssh-dss")),
+        CertificateSpec(public_key=encode_string(b"ssh-dss")),
         CertificateSpec(public_key=SK_ED25519, serial=2**64),
         CertificateSpec(public_key=SK_ED25519, valid_after=-1),
     ],
