@@ -20,6 +20,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
+from hoopjump.audit.events import new_reference
 from hoopjump.daemon import processes
 from hoopjump.daemon.processes import Process, ProcessGoneError
 from hoopjump.decision.reasons import Reason
@@ -128,6 +129,36 @@ class LoginTable:
             return next((self._logins[one] for one in processes.ancestors(process) if one in self._logins), None)
         except ProcessGoneError:
             return None
+
+    def admit(
+        self, monitor: Process, admission: Admission, now: float, bystanders: frozenset[Process]
+    ) -> tuple[Login, bool]:
+        """Take note of an admission, which replaces any earlier one on its monitor; tells whether it says anything new.
+
+        The same answer for the same certificate keeps its reference: sshd asks twice. A login that was taken to be open
+        awaits its opening again, for sshd would not ask if authentication were over. Raises :class:`OSError`.
+        """
+        login = self._logins.get(monitor)
+        if login is None:
+            login = Login(new_reference(), monitor, admission, now)
+            news = True
+        else:
+            before = login.admission
+            news = (before.certificate, before.account, before.access, before.reason, before.user) != (
+                admission.certificate,
+                admission.account,
+                admission.access,
+                admission.reason,
+                admission.user,
+            )
+            login.ref = new_reference() if news else login.ref
+            login.admission = admission
+        login.admitted_at = now
+        login.state = State.ADMITTED
+        login.opened_at = None
+        login.bystanders = bystanders
+        self.put(login)
+        return login, news
 
     def put(self, login: Login) -> None:
         """Keep a login, new or changed; raises :class:`OSError` when its file cannot be written."""

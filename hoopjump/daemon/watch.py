@@ -1,0 +1,194 @@
+"""Watching logins: when one becomes real, when it ends, and ending it when its time is over.
+
+sshd says nothing of any of this. A login is open when the monitor has a child that runs as the account (sshd's
+privsep_postauth forks it after proof of possession, sshd.c and sshd-session.c), which is looked for only while a login
+is awaited; its end is the end of the monitor, of which the pidfd tells. No capability is needed to watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from hoopjump.audit.events import Audit, AuditError, Fields, Kind
+from hoopjump.config import SshdSection
+from hoopjump.daemon import processes
+from hoopjump.daemon.endings import Endings
+from hoopjump.daemon.logins import Login, LoginTable, State
+from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
+from hoopjump.decision.reasons import Reason
+
+CUT_SECONDS: Final = 5.0
+LEFTOVER_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 60.0  # a timer follows the monotonic clock; the deadline is on the other one
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Watched:
+    handle: Handle
+    poll: asyncio.TimerHandle | None = None
+    deadline: asyncio.TimerHandle | None = None
+
+    def release(self) -> None:
+        for timer in (self.poll, self.deadline):
+            if timer is not None:
+                timer.cancel()
+        asyncio.get_running_loop().remove_reader(self.handle.fileno())
+        self.handle.close()
+
+
+class Watch:
+    """Follows every login of a table until it closes. Must be used inside a running event loop."""
+
+    def __init__(
+        self, table: LoginTable, audit: Audit, sshd: SshdSection, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._table = table
+        self._audit = audit
+        self._sshd = sshd
+        self._clock = clock
+        self._watched: dict[Process, _Watched] = {}
+        self._endings = Endings()
+
+    def resume(self) -> None:
+        """Take up the logins that the table was loaded with; those whose monitor has ended meanwhile are closed."""
+        for login in self._table:
+            try:
+                self.follow(login)
+            except ProcessGoneError:
+                self._close(login)
+
+    def follow(self, login: Login) -> None:
+        """Watch a login that was admitted, again or for the first time; raises :class:`ProcessGoneError`."""
+        watched = self._watched.get(login.monitor)
+        if watched is None:
+            watched = _Watched(Handle.open(login.monitor))
+            self._watched[login.monitor] = watched
+            asyncio.get_running_loop().add_reader(watched.handle.fileno(), self._close, login)
+        if login.state is State.ADMITTED and watched.poll is None:
+            self._later(login, watched)
+        self._look_at_clock(login)
+
+    def open(self, login: Login) -> None:
+        """A login has become real; nothing happens when that is known already."""
+        if login.state is not State.ADMITTED:
+            return
+        login.state = State.OPEN
+        login.opened_at = self._clock()
+        watched = self._watched.get(login.monitor)
+        if watched is not None and watched.poll is not None:
+            watched.poll.cancel()
+            watched.poll = None
+        self._table.put(login)
+        self._record(Kind.LOGIN_OPENED, login)
+
+    def cut(self, login: Login, detail: str) -> None:
+        """End a login with all its channels: SIGTERM to the monitor, which passes it on, SIGKILL after five seconds.
+
+        Its processes are killed with it: without its monitor, sshd's child would go on relaying forwards.
+        """
+        if not login.cut:
+            login.cut = True
+            self._table.put(login)
+            self._record(Kind.LOGIN_CUT, login, {"reason": Reason.LOGIN_ENDED.code, "detail": detail})
+        self._endings.end([login.monitor], processes.descendants(login.monitor), CUT_SECONDS)
+
+    def stop(self) -> None:
+        """Let go of everything; logins go on, and wait in the table for the next daemon."""
+        for watched in self._watched.values():
+            watched.release()
+        self._watched.clear()
+        self._endings.finish()
+
+    def _later(self, login: Login, watched: _Watched) -> None:
+        loop = asyncio.get_running_loop()
+        watched.poll = loop.call_later(self._sshd.poll_interval, self._look_for_child, login, watched)
+
+    def _look_for_child(self, login: Login, watched: _Watched) -> None:
+        watched.poll = None
+        if self._is_real(login):
+            self.open(login)
+        elif self._clock() >= login.admitted_at + self._sshd.login_grace:
+            self._forget(login)
+        else:
+            self._later(login, watched)
+
+    def _is_real(self, login: Login) -> bool:
+        try:
+            # Other programs that sshd may run as the account before possession is proven go by other names.
+            own = processes.name(login.monitor)
+            running = [child for child in processes.children(login.monitor) if processes.name(child) == own]
+            if not self._sshd.rootless:
+                return any(processes.owner(child) == login.admission.uid for child in running)
+        except ProcessGoneError:
+            return False
+        return bool(login.bystanders and running) and login.bystanders.isdisjoint(running)
+
+    def _look_at_clock(self, login: Login) -> None:
+        watched = self._watched.get(login.monitor)
+        if watched is None:
+            return
+        if watched.deadline is not None:
+            watched.deadline.cancel()
+            watched.deadline = None
+        deadline = login.admission.deadline
+        if login.cut:
+            self.cut(login, "again, after a restart of the daemon")
+        elif deadline is not None and deadline <= self._clock():
+            self.cut(login, "its time is over")
+        elif deadline is not None:
+            delay = min(LOOK_SECONDS, deadline - self._clock())
+            watched.deadline = asyncio.get_running_loop().call_later(delay, self._look_at_clock, login)
+
+    def _forget(self, login: Login) -> None:
+        """No login came of an admission, and the monitor lives on; it will have to ask again."""
+        self._finish(login)
+        self._record(Kind.FORGOTTEN, login)
+
+    def _close(self, login: Login) -> None:
+        was_open = login.state is State.OPEN
+        self._finish(login)
+        left = [one for root in login.session_processes for one in (root, *processes.descendants(root))]
+        self._endings.end(left, (), LEFTOVER_SECONDS)
+        if was_open and login.opened_at is not None:
+            self._record(Kind.LOGIN_CLOSED, login, {"seconds": round(self._clock() - login.opened_at, 3)})
+        else:
+            self._record(Kind.FORGOTTEN, login)
+
+    def _finish(self, login: Login) -> None:
+        watched = self._watched.pop(login.monitor, None)
+        if watched is not None:
+            watched.release()
+        login.state = State.CLOSED
+        self._table.drop(login)
+        closers, login.closers = login.closers, []
+        for closer in closers:
+            try:
+                closer()
+            except Exception:
+                log.exception("closing what belonged to login %s failed", login.ref)
+
+    def _record(self, kind: Kind, login: Login, more: Fields | None = None) -> None:
+        admission = login.admission
+        user = admission.user
+        fields: Fields = {
+            "login": login.ref,
+            "account": admission.account,
+            "user": None if user is None else user.email,
+            "subject": None if user is None else user.subject,
+            "source": admission.source,
+            "deadline": admission.deadline,
+            "pid": login.monitor.pid,
+        }
+        fields.update(more or {})
+        try:
+            self._audit.record(kind, login.ref, **fields)
+        except AuditError as error:
+            # What happened has happened; it is not for us to undo.
+            log.critical("%s", error.message)
