@@ -115,7 +115,7 @@ class GatewayClient:
     def _once(
         self, method: str, path: tuple[str, ...], query: Mapping[str, str] | None, body: Mapping[str, Any] | None
     ) -> tuple[int, bytes]:
-        url = "/".join((self.base_url, *(quote(segment, safe="") for segment in path)))
+        url = "/".join((self.base_url, *(quote(segment, safe="@") for segment in path)))
         what = _what(method, path)
         deadline = time.monotonic() + self._connect_timeout + self._read_timeout
         try:
@@ -226,6 +226,9 @@ def _strict_json(body: bytes, what: str) -> Json:
         value: Json = json.loads(body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise GatewayError("garbage", f"{what}: the answer is not JSON") from error
+    if value is None:
+        # null is no answer, and must not be taken for find's "does not exist".
+        raise GatewayError("garbage", f"{what}: the answer is null")
     return value
 
 

@@ -1,0 +1,1 @@
+"""The gateway side: client, directory, roles, sessions and the command line group."""
