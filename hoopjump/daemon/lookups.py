@@ -1,0 +1,91 @@
+"""Asking the directory from the event loop: beside it, once for all who ask the same, and not for long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import Final, Protocol
+
+from hoopjump.decision.values import Answer, Found, Lookup, Unavailable
+
+ANSWER_SECONDS: Final = 1.3  # of the 1.5 in which the daemon answers its hook
+KEPT: Final = 4096
+
+log = logging.getLogger(__name__)
+
+
+class Directory(Protocol):
+    """Who is who at the gateway; may block."""
+
+    def answer(self, lookup: Lookup) -> Answer:
+        """Who has exactly this value."""
+
+
+class Lookups:
+    """The directory's answers, each lookup in flight once; those that found somebody are kept for a while.
+
+    ``cache`` is in seconds. A call that takes too long goes on by itself, and its answer is there for the next login.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        executor: Executor,
+        cache: float,
+        limit: float = ANSWER_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory = directory
+        self._executor = executor
+        self._cache = cache
+        self._limit = limit
+        self._clock = clock
+        self._kept: OrderedDict[Lookup, tuple[Found, float]] = OrderedDict()
+        self._flights: dict[Lookup, asyncio.Task[Answer]] = {}
+
+    async def answers(self, lookups: Iterable[Lookup], until: float) -> dict[Lookup, Answer]:
+        """The answer to each lookup, all within the limit; what is late is :class:`Unavailable`, and slow.
+
+        ``until``, in Unix seconds, is the end of the certificate that asks: an answer is not kept beyond it.
+        """
+        wanted = tuple(lookups)
+        answers: dict[Lookup, Answer] = {}
+        flights: dict[asyncio.Task[Answer], Lookup] = {}
+        for lookup in wanted:
+            kept = self._kept.get(lookup)
+            if kept is not None and self._clock() < kept[1]:
+                answers[lookup] = kept[0]
+            else:
+                flights[self._flight(lookup, until)] = lookup
+        if flights:
+            await asyncio.wait(flights, timeout=self._limit)
+        for flight, lookup in flights.items():
+            late = Unavailable(f"no answer within {self._limit:g} s", slow=True)
+            answers[lookup] = flight.result() if flight.done() else late
+        return answers
+
+    def _flight(self, lookup: Lookup, until: float) -> asyncio.Task[Answer]:
+        flight = self._flights.get(lookup)
+        if flight is None:
+            flight = asyncio.get_running_loop().create_task(self._ask(lookup, until))
+            self._flights[lookup] = flight
+        return flight
+
+    async def _ask(self, lookup: Lookup, until: float) -> Answer:
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._executor, self._directory.answer, lookup)
+        except Exception as error:
+            log.exception("the directory failed")
+            return Unavailable(type(error).__name__)
+        finally:
+            del self._flights[lookup]
+        if isinstance(answer, Found):
+            self._kept[lookup] = (answer, min(self._clock() + self._cache, until))
+            self._kept.move_to_end(lookup)
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return answer

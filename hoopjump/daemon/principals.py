@@ -1,0 +1,173 @@
+"""The verb ``principals``: sshd asks, by its hook, whether a certificate may log in to an account.
+
+Asked once or twice a login and before anybody has proven to have the key, so an answer admits and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import pwd
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hoopjump.audit.events import Audit, Fields, Kind, certificate_facts, new_reference, trace_lines
+from hoopjump.daemon import processes
+from hoopjump.daemon.logins import Admission, LoginTable
+from hoopjump.daemon.lookups import Lookups
+from hoopjump.daemon.policy import PolicySource
+from hoopjump.daemon.processes import Process
+from hoopjump.daemon.server import Call
+from hoopjump.daemon.watch import Watch
+from hoopjump.daemon.wire import Message, WireError
+from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
+from hoopjump.decision.decide import decide, wanted_lookups
+from hoopjump.decision.reasons import Reason
+from hoopjump.decision.values import Access, LoginRequest, Verdict
+
+ACCOUNT_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Principals:
+    """Answers sshd's question, and takes note of what was admitted on which monitor."""
+
+    def __init__(
+        self,
+        policy: PolicySource,
+        lookups: Lookups,
+        table: LoginTable,
+        watch: Watch,
+        audit: Audit,
+        *,
+        rootless: bool,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._policy = policy
+        self._lookups = lookups
+        self._table = table
+        self._watch = watch
+        self._audit = audit
+        self._rootless = rootless
+        self._clock = clock
+
+    async def handle(self, call: Call) -> None:
+        """Answer with a line or a denial."""
+        monitor = self._monitor(call)
+        if monitor is None:
+            ref = new_reference()
+            self._audit.record(Kind.CALL_REFUSED, ref, uid=call.uid, pid=call.peer.pid, detail="not started by sshd")
+            await call.refuse(Reason.PEER_NOT_ALLOWED, ref)
+            return
+        request = _request(call.message)
+        certificate = _certificate(call.message)
+        verdict, uid = await asyncio.gather(self.judge(request, certificate), self._uid(request.account))
+        fields = _fields(call, request, certificate, verdict)
+        if verdict.access is Access.DENY or isinstance(certificate, CertificateError):
+            await self._deny(call, verdict.reason, verdict.sentence, fields)
+        elif uid is None:
+            fields["detail"] = "no such account, an account of uid 0, or the account database did not answer"
+            reason = Reason.ACCOUNT_NOT_ALLOWED
+            await self._deny(call, reason, reason.sentence(account=request.account), fields)
+        else:
+            admission = Admission(
+                account=request.account,
+                uid=uid,
+                certificate=certificate.blob,
+                access=verdict.access,
+                reason=verdict.reason,
+                sentence=verdict.sentence,
+                deadline=verdict.deadline,
+                user=verdict.user,
+                identity=verdict.identity,
+                source=request.source,
+            )
+            self._admit(call, monitor, admission, fields)
+            await call.reply([("outcome", "line"), ("line", verdict.line or "")])
+
+    async def judge(self, request: LoginRequest, certificate: Certificate | CertificateError) -> Verdict:
+        """Decide a login attempt as it stands now, without consequences."""
+        policy = self._policy.current()
+        answers = {}
+        if isinstance(certificate, Certificate):
+            answers = await self._lookups.answers(wanted_lookups(certificate, policy), certificate.valid_before)
+        return decide(request, certificate, answers, policy, int(self._clock()))
+
+    def _monitor(self, call: Call) -> Process | None:
+        """The hook's parent, which is sshd's monitor (misc.c subprocess forks it there); it belongs to root."""
+        monitor = processes.parent(call.peer)
+        if monitor is None or (not self._rootless and processes.owner(monitor) != 0):
+            return None
+        return monitor
+
+    async def _uid(self, account: str) -> int | None:
+        """The account's uid. The account database may be a network away, so it is asked beside the event loop."""
+        try:
+            async with asyncio.timeout(ACCOUNT_SECONDS):
+                entry = await asyncio.to_thread(pwd.getpwnam, account)
+        except (KeyError, ValueError, TimeoutError):
+            return None
+        return entry.pw_uid if entry.pw_uid != 0 or self._rootless else None
+
+    def _admit(self, call: Call, monitor: Process, admission: Admission, fields: Fields) -> None:
+        bystanders = frozenset(processes.children(monitor)) - {call.peer} if self._rootless else frozenset()
+        login, news = self._table.admit(monitor, admission, self._clock(), bystanders)
+        if news:
+            fields["login"] = login.ref
+            self._audit.record(Kind.ADMITTED if admission.access is Access.ALLOW else Kind.HELD, login.ref, **fields)
+        self._watch.follow(login)
+
+    async def _deny(self, call: Call, reason: Reason, sentence: str, fields: Fields) -> None:
+        ref = new_reference()
+        fields["reason"] = reason.code
+        self._audit.record(Kind.DENIED, ref, **fields)
+        await call.refuse(reason, ref, sentence)
+
+
+def _request(message: Message) -> LoginRequest:
+    account = message.text("account")
+    if not account:
+        raise WireError("account is missing")
+    return LoginRequest(account, source_address(message.text("connection")))
+
+
+def _certificate(message: Message) -> Certificate | CertificateError:
+    text = message.one("certificate")
+    if text is None:
+        raise WireError("certificate is missing")
+    try:
+        return read_certificate(text)
+    except CertificateError as error:
+        return error
+
+
+def source_address(connection: str | None) -> str | None:
+    """The client's address in sshd's ``%C``, None where it is not known.
+
+    auth2-pubkey.c user_key_allowed writes server and client, "address port" each, in that order; the man page has it
+    the other way round.
+    """
+    words = (connection or "").split()
+    try:
+        return str(ipaddress.ip_address(words[2])) if len(words) == 4 else None
+    except ValueError:
+        return None
+
+
+def _fields(call: Call, request: LoginRequest, certificate: Certificate | CertificateError, verdict: Verdict) -> Fields:
+    user = verdict.user
+    return {
+        "account": request.account,
+        "user": None if user is None else user.email,
+        "subject": None if user is None else user.subject,
+        "source": request.source,
+        "reason": verdict.reason.code,
+        "sentence": verdict.sentence,
+        "certificate": None if isinstance(certificate, CertificateError) else certificate_facts(certificate),
+        "deadline": verdict.deadline,
+        "trace": trace_lines(verdict.trace),
+        "pid": call.peer.pid,
+    }
