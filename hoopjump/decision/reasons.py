@@ -262,3 +262,9 @@ class Reason(Enum):
             if reason.code == code:
                 return reason
         raise KeyError(code)
+
+
+def printable(value: str, longest: int = 128) -> str:
+    """A value from outside as it may stand in a sentence, on a terminal or in a log: escaped, and cut when long."""
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value[:longest])
+    return shown if len(value) <= longest else shown + "..."
