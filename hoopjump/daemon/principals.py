@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from hoopjump.audit.events import Audit, Fields, Kind, certificate_facts, new_reference, trace_lines
+from hoopjump.audit.events import Audit, AuditError, Fields, Kind, certificate_facts, new_reference, trace_lines
 from hoopjump.daemon import processes
 from hoopjump.daemon.logins import Admission, LoginTable
 from hoopjump.daemon.lookups import Lookups
@@ -117,12 +117,17 @@ class Principals:
         login, news = self._table.admit(monitor, admission, self._clock(), bystanders)
         if news:
             fields["login"] = login.ref
-            self._audit.record(Kind.ADMITTED if admission.access is Access.ALLOW else Kind.HELD, login.ref, **fields)
+            kind = Kind.ADMITTED if admission.access is Access.ALLOW else Kind.HELD
+            try:
+                self._audit.record(kind, login.ref, **fields)
+            except AuditError:
+                self._table.drop(login)
+                raise
         self._watch.follow(login)
 
     async def _deny(self, call: Call, reason: Reason, sentence: str, fields: Fields) -> None:
         ref = new_reference()
-        fields["reason"] = reason.code
+        fields["reason"], fields["sentence"] = reason.code, sentence
         self._audit.record(Kind.DENIED, ref, **fields)
         await call.refuse(reason, ref, sentence)
 

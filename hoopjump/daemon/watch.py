@@ -59,16 +59,17 @@ class Watch:
     def resume(self) -> None:
         """Take up the logins that the table was loaded with; those whose monitor has ended meanwhile are closed."""
         for login in self._table:
-            try:
-                self.follow(login)
-            except ProcessGoneError:
-                self._close(login)
+            self.follow(login)
 
     def follow(self, login: Login) -> None:
-        """Watch a login that was admitted, again or for the first time; raises :class:`ProcessGoneError`."""
+        """Watch a login that was admitted, again or for the first time; it closes at once if its monitor has ended."""
         watched = self._watched.get(login.monitor)
         if watched is None:
-            watched = _Watched(Handle.open(login.monitor))
+            try:
+                watched = _Watched(Handle.open(login.monitor))
+            except ProcessGoneError:
+                self._close(login)
+                return
             self._watched[login.monitor] = watched
             asyncio.get_running_loop().add_reader(watched.handle.fileno(), self._close, login)
         if login.state is State.ADMITTED and watched.poll is None:

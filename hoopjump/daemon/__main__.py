@@ -1,0 +1,5 @@
+"""``python -m hoopjump.daemon``."""
+
+from hoopjump.daemon.main import main
+
+main()

@@ -1,0 +1,140 @@
+"""``hoopjumpd``: reads its configuration, listens, answers until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import pwd
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from hoopjump import __version__
+from hoopjump.audit.events import Audit, Sink
+from hoopjump.audit.sinks import FileSink, LogSink
+from hoopjump.config import DEFAULT_PATH, Config, ConfigError, load, read_secret
+from hoopjump.daemon import logs, processes, systemd
+from hoopjump.daemon.logins import LoginTable
+from hoopjump.daemon.lookups import Lookups
+from hoopjump.daemon.policy import PolicySource
+from hoopjump.daemon.principals import Principals
+from hoopjump.daemon.server import Peers, Server
+from hoopjump.daemon.watch import Watch
+from hoopjump.errors import HoopjumpError
+from hoopjump.gateway.client import GatewayClient
+from hoopjump.gateway.directory import Directory
+
+EX_FAILURE: Final = 1
+EX_CONFIG: Final = 2
+
+log = logging.getLogger("hoopjump.daemon")
+
+
+class StartError(HoopjumpError):
+    """The daemon cannot do its work here."""
+
+
+class Daemon:
+    """All parts, put together. Raises :class:`HoopjumpError` for what they cannot work with."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        peers = Peers(hook_uid=_hook_uid(config), own_uid=os.getuid())
+        if not config.sshd.rootless:
+            _must_see_roots_processes()
+        sinks: list[Sink] = [LogSink(sys.stderr, prefixes=config.audit.log == "journal")]
+        if config.audit.file is not None:
+            sinks.append(FileSink(config.audit.file))
+        audit = Audit(sinks)
+        client = GatewayClient(config.gateway, read_secret(config.gateway.api_key), config.daemon.gateway_threads)
+        self._threads = ThreadPoolExecutor(config.daemon.gateway_threads, thread_name_prefix="gateway")
+        self._table = LoginTable(config.daemon.state_dir / "logins")
+        self._watch = Watch(self._table, audit, config.sshd)
+        lookups = Lookups(Directory(client, config.gateway), self._threads, config.gateway.cache)
+        principals = Principals(
+            PolicySource(config), lookups, self._table, self._watch, audit, rootless=config.sshd.rootless
+        )
+        self._server = Server({"principals": principals.handle}, peers, config.daemon.calls_per_uid)
+
+    async def serve(self) -> None:
+        """Take up the logins there are, answer until SIGTERM or SIGINT, and leave the logins to the next daemon."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await self._startup()
+        await stop.wait()
+        await self._shutdown()
+
+    async def _startup(self) -> None:
+        for complaint in self._table.load():
+            log.error("a login was forgotten: %s", complaint)
+        self._watch.resume()
+        await self._server.start(systemd.listener(self._config.daemon.socket, os.environ))
+        systemd.notify("READY=1", os.environ)
+        log.info("hoopjumpd %s is ready, %d logins", __version__, len(self._table))
+        if self._config.sshd.rootless:
+            log.warning("rootless: whoever runs programs as uid %d can say everything here", os.getuid())
+
+    async def _shutdown(self) -> None:
+        systemd.notify("STOPPING=1", os.environ)
+        await self._server.stop()
+        self._watch.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        log.info("hoopjumpd has stopped, %d logins stay", len(self._table))
+
+
+def _hook_uid(config: Config) -> int:
+    if config.sshd.rootless:
+        return os.getuid()
+    try:
+        return pwd.getpwnam(config.sshd.hook_user).pw_uid
+    except KeyError:
+        raise StartError(
+            f"there is no user {config.sshd.hook_user} (sshd.hook_user)",
+            f"useradd --system --shell /usr/sbin/nologin {config.sshd.hook_user}",
+        ) from None
+
+
+def _must_see_roots_processes() -> None:
+    """Logins are told apart by sshd's processes, which are root's; proc(5) hidepid and ProtectProc= hide them."""
+    if processes.find(1) is None:
+        raise StartError(
+            "root's processes cannot be seen in /proc, so no login can be told from another",
+            "leave ProtectProc= of the unit at default; if /proc is mounted with hidepid=, add the gid= of that mount"
+            " to SupplementaryGroups= of the unit",
+        )
+
+
+def _raise_descriptor_limit() -> None:
+    """Every login and every call holds a descriptor or two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the daemon; exits with 0, 1 (cannot work here) or 2 (bad usage or configuration)."""
+    parser = argparse.ArgumentParser(prog="hoopjumpd", description="The daemon behind hoopjump's sshd hooks.")
+    parser.add_argument("--config", type=Path, default=DEFAULT_PATH, help="configuration file (%(default)s)")
+    parser.add_argument("--version", action="version", version=f"hoopjumpd {__version__}")
+    options = parser.parse_args(arguments)
+    try:
+        config = load(options.config)
+        logs.configure(journal=config.audit.log == "journal")
+        _raise_descriptor_limit()
+        asyncio.run(Daemon(config).serve())
+    except HoopjumpError as error:
+        sys.stderr.write(f"hoopjumpd: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"hoopjumpd: hint: {error.hint}\n")
+        sys.exit(EX_CONFIG if isinstance(error, ConfigError) else EX_FAILURE)
+    # A thread may still wait for a slow gateway; nobody waits for it any more, and the next daemon is about to start.
+    logging.shutdown()
+    os._exit(0)
