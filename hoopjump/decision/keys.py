@@ -41,6 +41,22 @@ _RSA_SIGNATURES: Final[dict[str, hashes.HashAlgorithm]] = {
     "rsa-sha2-512": hashes.SHA512(),
 }
 
+# The y coordinates of the eight Ed25519 points of small order, with the two that also have a second encoding. Anybody
+# can sign for such a key (cofactorless verification accepts R = identity, S = 0 for one message in eight or better);
+# sshd does not look.
+_P25519: Final = 2**255 - 19
+_SMALL_ORDER: Final = frozenset(
+    {
+        0,
+        1,
+        _P25519 - 1,
+        _P25519,
+        _P25519 + 1,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    }
+)
+
 KEY_TYPES: Final = frozenset({_ED25519, _RSA, _SK_ED25519, *_CURVES})
 
 _Primitive = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -96,6 +112,8 @@ def read_key_fields(reader: Reader, key_type: str) -> PublicKey:
         raw = reader.string("public key")
         if len(raw) != 32:
             raise FormatError("public key", "an Ed25519 key has 32 bytes")
+        if int.from_bytes(raw, "little") & (2**255 - 1) in _SMALL_ORDER:
+            raise FormatError("public key", "anybody can sign for this key (a point of small order)")
         primitive, bits, fields = ed25519.Ed25519PublicKey.from_public_bytes(raw), 256, encode_string(raw)
     else:
         primitive, fields = _read_point(reader, *curve[:2])
