@@ -80,6 +80,7 @@ class EffectiveFeaturesReply(Reply):
 class ConnectionReply(Reply):
     """A connection, which people call a resource role. ``effective_features`` null means unknown, as in lists."""
 
+    id: str
     name: str
     type: str
     subtype: str | None = ""
@@ -94,6 +95,7 @@ class ConnectionReply(Reply):
 class PluginConnectionReply(Reply):
     """One connection of a plugin with its configuration, here a list of groups."""
 
+    id: str
     name: str
     config: Names = []
 
@@ -110,7 +112,6 @@ class AttributeReply(Reply):
     name: str
     connection_names: Names = []
     access_control_group_names: Names = []
-    access_request_rule_names: Names = []
 
 
 class RuleReply(Reply):
@@ -184,6 +185,19 @@ class SessionsReply(Reply):
     has_next_page: bool = False
 
 
+class PagesReply(Reply):
+    """The page that a list in parts stands on; ``total`` counts all its entries."""
+
+    total: int
+
+
+class PageReply(Reply):
+    """A list in parts: ``{"pages": …, "data": […]}``."""
+
+    pages: PagesReply
+    data: list[object]
+
+
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
 
@@ -200,9 +214,7 @@ def read(model: type[ReplyT], value: object) -> ReplyT:
 
 
 def read_all(model: type[ReplyT], value: object) -> list[ReplyT]:
-    """Check a list of replies, either bare or as ``{"pages": …, "data": […]}``."""
-    if isinstance(value, dict):
-        value = value.get("data")
+    """Check a list of replies."""
     if not isinstance(value, list):
         raise GatewayError("garbage", f"gateway: {model.__name__.removesuffix('Reply')}: not a list")
     return [read(model, entry) for entry in value]
