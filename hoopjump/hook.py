@@ -1,0 +1,760 @@
+#!/usr/bin/python3 -ISE
+"""Everything that sshd starts: twice for every login, and once for every session. Standard library only.
+
+``hook principals --user=%u --key-id=%i --serial=%s --ca=%F --cert=%k [--connection=%C]`` is the
+AuthorizedPrincipalsCommand: it asks the daemon and prints one line, or nothing, which denies. It always exits 0: sshd
+logs the whole argv, certificate included, of a hook that does not (auth2-pubkey.c, misc.c subprocess).
+
+``hook session`` is the ForceCommand: it asks the daemon what this session is, and refuses, becomes a program, or runs
+one between two spools. ``--socket=PATH`` names another daemon. The hook relays and checks form; it decides nothing.
+
+sshd stretches each authentication step to a power of two of 5 to 9 ms (auth2.c ensure_minimum_time_since), so every
+import is paid for four times over. What is imported here is compiled into the interpreter and costs nothing. Measured
+on Debian 12: ``os`` 0.8 ms, ``socket`` 3.6 ms, ``argparse`` and ``json`` 6 ms, site (hence -S) 2.5 ms, the end of the
+interpreter (hence ``_exit``) 0.9 ms. ``select`` (0.1 ms) and ``ctypes`` (3 ms, while the daemon thinks) are imported
+where a session is spooled. The file runs on every Python from 3.6 on.
+"""
+
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps in enums, for 2 ms
+import _socket
+import posix
+import sys
+import time
+
+MYPY = False
+if MYPY:
+    import ctypes
+    from collections.abc import Callable
+    from typing import NoReturn
+
+SOCKET = "/run/hoopjump/hoopjumpd.sock"
+SYSLOG = "/dev/log"
+VERSION = 1
+DEADLINE = 2.0  # seconds for one question; the daemon answers within 1.5
+FRAME_LIMIT = 262144
+LINE_LIMIT = 2048
+ROUNDS = 16  # questions that one session may take: plan, choices, run
+CHUNK = 65536  # the size of a pipe
+
+EX_USAGE, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_INTERRUPTED = 64, 65, 69, 75, 77, 130
+
+AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
+
+
+class HookError(Exception):
+    """What goes wrong here: ``status`` to exit with, ``sentence`` for the user, the message for the log, if any."""
+
+    def __init__(self, status: int, sentence: str, detail: str = "", code: str = "") -> None:
+        super().__init__(detail)
+        self.status, self.sentence, self.code = status, sentence, code
+
+
+class ProtocolError(Exception):
+    """The daemon's answer does not keep to the protocol; the message never holds any of it."""
+
+
+# -- What people read ------------------------------------------------------------------------------------------------
+
+
+def clean(text: bytes) -> bytes:
+    """One line of text without anything that a terminal obeys: control and format characters become ``?``."""
+    return "".join(c if c.isprintable() or c == "\t" else "?" for c in text.decode("utf-8", "replace")).encode()
+
+
+def say(lines: "list[bytes]", target: int = 2) -> None:
+    """Write lines for a person; one who has gone away reads nothing, which is no error."""
+    try:
+        write_all(target, b"".join(clean(line) + b"\n" for line in lines))
+    except OSError:
+        pass
+
+
+def write_all(target: int, data: bytes) -> None:
+    """Write every byte to a descriptor that may block."""
+    while data:
+        data = data[posix.write(target, data) :]
+
+
+def log(text: str) -> None:
+    """One line to the system log, authpriv.warning. Not by ``syslog``, which waits for a log that is stuck."""
+    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+    try:
+        link.setblocking(False)
+        link.connect(SYSLOG)
+        link.send(b"<84>hoopjump-hook[%d]: %s" % (posix.getpid(), clean(text.encode("utf-8", "replace"))))
+    except OSError:
+        pass
+
+
+def reference() -> str:
+    """A short name for one failure, which the user and the log share."""
+    return posix.urandom(4).hex()
+
+
+# -- The wire: frames of netstrings (docs/architecture.md) -----------------------------------------------------------
+
+
+def encode(pairs: "list[tuple[str, bytes]]") -> bytes:
+    """A frame: a 4-byte length, then key, value, key, value as netstrings; raises HookError when it is too long."""
+    parts = [part for key, value in pairs for part in (key.encode(), value)]
+    body = b"".join(b"%d:%s," % (len(part), part) for part in parts)
+    if len(body) > FRAME_LIMIT:
+        detail = "a question of %d bytes" % len(body)
+        raise HookError(EX_USAGE, "The command is too long.", detail, "command-too-long")
+    return len(body).to_bytes(4, "big") + body
+
+
+def decode(body: bytes) -> "dict[str, list[bytes]]":
+    """The keys and values of a frame; raises ProtocolError. Unknown keys are the reader's to pass over."""
+    parts, place = [], 0
+    while place < len(body):
+        colon = body.find(b":", place, place + 7)
+        digits = body[place:colon]
+        if colon < 0 or not digits.isdigit() or (digits[:1] == b"0" and digits != b"0"):
+            raise ProtocolError("no length of a netstring")
+        place = colon + 1 + int(digits)
+        if body[place : place + 1] != b",":
+            raise ProtocolError("a netstring without its end")
+        parts.append(body[colon + 1 : place])
+        place += 1
+    if len(parts) % 2 or parts[:1] != [b"v"]:
+        raise ProtocolError("not pairs that begin with the version")
+    if parts[1] not in [b"%d" % version for version in (VERSION - 1, VERSION, VERSION + 1)]:
+        raise ProtocolError("a protocol version that is not one apart")
+    answer = {}  # type: dict[str, list[bytes]]
+    for key, value in zip(parts[::2], parts[1::2]):
+        answer.setdefault(key.decode("ascii", "replace"), []).append(value)
+    return answer
+
+
+def one(answer: "dict[str, list[bytes]]", key: str) -> bytes:
+    """The only value of a key; raises ProtocolError."""
+    values = answer.get(key, [])
+    if len(values) != 1:
+        raise ProtocolError("%s stands %d times" % (key, len(values)))
+    return values[0]
+
+
+def number(answer: "dict[str, list[bytes]]", key: str, highest: int) -> int:
+    """The only value of a key as a number from 0 to ``highest``; raises ProtocolError."""
+    value = one(answer, key)
+    if not value.isdigit() or len(value) > 18 or int(value) > highest:
+        raise ProtocolError("%s is not a number up to %d" % (key, highest))
+    return int(value)
+
+
+def left(end: float) -> float:
+    """Seconds until a deadline; raises the timeout that the socket itself would raise."""
+    seconds = end - time.monotonic()
+    if seconds <= 0:
+        raise _socket.timeout("timed out")
+    return seconds
+
+
+def connect(path: str, end: float) -> "_socket.socket":
+    """A connection to the daemon."""
+    while True:
+        link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        link.settimeout(left(end))
+        try:
+            link.connect(path)
+            return link
+        except BlockingIOError:  # unix(7): the backlog is full; the kernel does not queue those who will not block
+            link.close()
+            time.sleep(0.01)
+
+
+def receive(link: "_socket.socket", end: float) -> "dict[str, list[bytes]]":
+    """One answer; raises ProtocolError, the timeout, or ConnectionError when the connection ends before it is whole."""
+    data = b""
+    while True:
+        if len(data) >= 4:
+            size = int.from_bytes(data[:4], "big")
+            if not 1 <= size <= FRAME_LIMIT or len(data) > 4 + size:
+                raise ProtocolError("not one frame")
+            if len(data) == 4 + size:
+                return decode(data[4:])
+        link.settimeout(left(end))
+        part = link.recv(CHUNK)
+        if not part:
+            raise ConnectionResetError("the connection ended without an answer")
+        data += part
+
+
+def ask(
+    path: str, frame: bytes, meanwhile: "Callable[[], None] | None" = None
+) -> "tuple[dict[str, list[bytes]], _socket.socket]":
+    """The daemon's answer and the connection it came on. Raises ProtocolError, or HookError when none comes in time.
+
+    A connection that a restarting daemon drops, or a daemon that is not there, is tried once more. ``meanwhile`` is
+    called while the daemon thinks.
+    """
+    end = time.monotonic() + DEADLINE
+    status = EX_UNAVAILABLE
+    for pause in (0.1, 0.0):
+        try:
+            link = connect(path, end)
+            link.sendall(frame)
+            if meanwhile:
+                meanwhile()
+            return receive(link, end), link
+        except _socket.timeout:
+            status, problem = EX_TEMPFAIL, "no answer within %g s" % DEADLINE
+            break
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            problem = "not there: %s" % error.strerror
+            time.sleep(pause)
+        except OSError as error:
+            status, problem = EX_TEMPFAIL, error.strerror or str(error)
+    sentence = "the bastion's service does not answer; please try again"
+    raise HookError(status, sentence, "%s: %s" % (path, problem))
+
+
+# -- hook principals -------------------------------------------------------------------------------------------------
+
+PRINCIPAL = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:|+-")
+HOST = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:[]_-")
+KEYS = {"user": "account", "key-id": "key-id", "serial": "serial", "ca": "ca", "cert": "certificate"}
+
+
+def principals(path: str, options: "dict[str, bytes]") -> int:
+    """Print the line that lets this certificate in, or nothing. Exits 0 in either case, and tells the log why."""
+    names = dict(KEYS, connection="connection") if "connection" in options else KEYS
+    try:
+        pairs = [("v", b"%d" % VERSION), ("verb", b"principals")]
+        answer, _ = ask(path, encode(pairs + [(names[name], options[name]) for name in names]))
+        outcome = one(answer, "outcome")
+        if outcome == b"line":
+            line = one(answer, "line")
+            if not well_formed(line):
+                raise ProtocolError("the line is not a principals line of ours")
+            posix.write(1, line + b"\n")
+        elif outcome not in (b"deny", b"refuse"):
+            raise ProtocolError("an outcome that is no answer to principals")
+    except KeyError as missing:
+        log("principals: denied: the command line lacks --%s=; compare `hoopjump sshd render`" % missing.args[0])
+    except (HookError, ProtocolError, OSError) as error:
+        account = options["user"].decode("utf-8", "replace")
+        log("principals: denied for account %s: %s (ref %s)" % (account, error, reference()))
+    return 0
+
+
+def well_formed(line: bytes) -> bool:
+    """Whether a line is ``[options ]principal`` with nothing but what we know (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+
+    sshd cuts a line at ``#`` even between quotes and splits it at the last space; neither can occur here.
+    """
+    options, space, principal = line.rpartition(b" ")
+    if len(line) > LINE_LIMIT or not principal or not PRINCIPAL.issuperset(principal):
+        return False
+    return not space or all(is_option(option) for option in options.split(b","))
+
+
+def is_option(option: bytes) -> bool:
+    """Whether this is ``restrict``, ``pty``, ``port-forwarding`` or ``permitopen="host:port"``."""
+    if option in (b"restrict", b"pty", b"port-forwarding"):
+        return True
+    if not option.startswith(b'permitopen="') or not option.endswith(b'"'):
+        return False
+    host, _, port = option[12:-1].rpartition(b":")
+    return bool(host) and HOST.issuperset(host) and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
+
+
+# -- hook session ----------------------------------------------------------------------------------------------------
+
+
+def session(path: str) -> int:
+    """Do what the daemon says about this session; returns the exit status, or becomes another program."""
+    facts, choice, gathered = session_facts(), [], None  # type: ignore[var-annotated]
+    for _ in range(ROUNDS):
+        stage = b"run" if gathered else b"plan"
+        pairs = [("v", b"%d" % VERSION), ("verb", b"session"), ("stage", stage)]
+        answer, link = ask(path, encode(pairs + facts + choice), load_libc if gathered else None)
+        outcome = one(answer, "outcome")
+        if outcome == b"refuse":
+            say(answer.get("stdout", []), 1)
+            say(answer.get("text", []))
+            return number(answer, "exit", 255)
+        if outcome == b"choose":
+            choice = [("choice", choose(answer))]
+        elif outcome == b"exec":
+            link.close()
+            say(answer.get("notice", []))
+            become(*program(answer))
+        elif outcome == b"spool" and not gathered:
+            say(answer.get("notice", []))
+            gathered = Input(answer)
+            gathered.gather()
+        elif outcome == b"run" and gathered:
+            return Job(answer, link, gathered).run()
+        else:
+            raise ProtocolError("an outcome that is no answer to session")
+    raise ProtocolError("no end of questions")
+
+
+def session_facts() -> "list[tuple[str, bytes]]":
+    """What sshd, and the variables that it lets a client send, tell about this session."""
+    names = {
+        b"SSH_ORIGINAL_COMMAND": "command",
+        b"SSH_TTY": "tty",
+        b"SSH_CONNECTION": "connection",
+        b"TERM": "term",
+        b"HOOP_RESOURCE": "resource",
+        b"HOOPJUMP_STDIN": "stdin",
+    }
+    environ = posix.environ  # type: dict[bytes, bytes]
+    facts = [(key, environ[name]) for name, key in names.items() if name in environ]
+    if b"SSH_USER_AUTH" in environ:
+        try:
+            facts.append(("user-auth", user_auth(environ[b"SSH_USER_AUTH"])))
+        except (OSError, ValueError) as error:
+            log("session: SSH_USER_AUTH cannot be used: %s" % (getattr(error, "strerror", None) or error))
+    others = [name for name in environ if name.startswith(b"HOOPJUMP_") and name not in names]
+    return facts + [("env", name + b"=" + environ[name]) for name in sorted(others)]
+
+
+def user_auth(path: bytes) -> bytes:
+    """The file in which sshd tells how the user logged in (auth.c auth_log_authopts; session.c do_setup_env).
+
+    Anything that sshd does not make, a link, another's file, a wider mode, is refused.
+    """
+    descriptor = posix.open(path, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    try:
+        status = posix.fstat(descriptor)
+        if status.st_mode != 0o100600 or status.st_uid != posix.getuid():
+            raise ValueError("not a file of mode 0600 of this user")
+        content = b""
+        while len(content) <= FRAME_LIMIT:
+            part = posix.read(descriptor, CHUNK)
+            if not part:
+                return content
+            content += part
+        raise ValueError("larger than %d bytes" % FRAME_LIMIT)
+    finally:
+        posix.close(descriptor)
+
+
+def choose(answer: "dict[str, list[bytes]]") -> bytes:
+    """Show a list and read one line of answer, byte by byte, since what follows it belongs to the program started."""
+    say(answer.get("text", []))
+    write_all(2, clean(one(answer, "prompt")))
+    line = b""
+    while len(line) < 1024:
+        byte = posix.read(0, 1)
+        if byte == b"\n":
+            return line
+        if not byte:
+            say([b""])
+            raise HookError(EX_USAGE, "nothing was chosen")
+        line += byte
+    raise HookError(EX_USAGE, "that is too long to be a choice")
+
+
+def program(answer: "dict[str, list[bytes]]") -> "tuple[list[bytes], dict[bytes, bytes]]":
+    """The program of a plan: argv, whose first word is an absolute path, and the whole of its environment."""
+    argv, environ = answer.get("argv", []), [item.partition(b"=") for item in answer.get("env", [])]
+    if not argv or not argv[0].startswith(b"/") or not all(name and equals for name, equals, _ in environ):
+        raise ProtocolError("not a program")
+    return argv, {name: value for name, _, value in environ}
+
+
+def become(argv: "list[bytes]", environ: "dict[bytes, bytes]") -> "NoReturn":
+    """Replace this process; the interpreter ignores SIGPIPE and SIGXFSZ, which a program would inherit."""
+    for number_ in range(1, _signal.NSIG):
+        try:
+            _signal.signal(number_, _signal.SIG_DFL)
+        except (OSError, ValueError):  # SIGKILL, SIGSTOP, and the two that the C library keeps to itself
+            pass
+    try:
+        posix.execve(argv[0], argv, environ)
+    except OSError as error:
+        detail = "cannot start %s: %s" % (argv[0].decode("utf-8", "replace"), error.strerror)
+        raise HookError(EX_UNAVAILABLE, "Something went wrong on the bastion.", detail, "internal") from error
+
+
+# -- A session between two spools ------------------------------------------------------------------------------------
+#
+# The gateway drops input that has not ended 100 ms after the command, and an ssh client drops output that it could not
+# yet write when the gateway closes. So the input is gathered before anything is sent, and ssh writes to files, which
+# always take what is written, while we pass them on at the client's speed.
+
+PF_EXITING = 0x4  # include/linux/sched.h
+SETTLE = 0.02  # sshd's ends of our stdin and stdout close one after the other
+GRACE = 0.5  # seconds from SIGTERM to SIGKILL
+PUNCH = 4 * 1024 * 1024  # space given back at a time
+IDLE = 64  # ms: the longest wait between two looks at a file that does not grow
+
+libc = None  # type: ctypes.CDLL | None
+
+
+def load_libc() -> None:
+    """The two calls that Python lacks, prctl and fallocate; without ctypes (python3-minimal) we do without them."""
+    global libc  # noqa: PLW0603
+    try:
+        import ctypes
+
+        found = ctypes.CDLL(None)
+        found.fallocate64.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        libc = found
+    except (ImportError, OSError, AttributeError):
+        pass
+
+
+def unlinked_file() -> int:
+    """A file without a name: in memory, or (before Python 3.8) where the machine keeps such things."""
+    if hasattr(posix, "memfd_create"):
+        return posix.memfd_create("hoopjump", posix.MFD_CLOEXEC)
+    try:
+        return posix.open("/dev/shm", posix.O_TMPFILE | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
+    except OSError:
+        return posix.open("/tmp", posix.O_TMPFILE | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
+
+
+def ancestors() -> "list[int]":
+    """The two processes above us, sshd's child and its monitor (or a shell and sshd's child); 0 for one that ends.
+
+    A process closes its files as it exits, one by one, after the kernel has marked it (do_exit in kernel/exit.c). So
+    whoever reads an end of file that an exit made, and then looks here, sees the mark.
+    """
+    above, pid = [], posix.getppid()
+    for _ in range(2):
+        above.append(pid)
+        try:
+            descriptor = posix.open("/proc/%d/stat" % pid, posix.O_RDONLY | posix.O_CLOEXEC)
+        except OSError:  # gone, or hidden by hidepid
+            break
+        fields = posix.read(descriptor, 4096).rpartition(b")")[2].split()
+        posix.close(descriptor)
+        if not fields or fields[0] in (b"Z", b"X") or int(fields[6]) & PF_EXITING:
+            return [*above, 0]
+        pid = int(fields[1])
+    return above
+
+
+class Input:
+    """The input of a spooled session. A client that dies in mid-upload looks like the end of input, hence the checks.
+
+    ``file`` is None for no input; ``open`` says that more may come after the program has been started.
+    """
+
+    def __init__(self, answer: "dict[str, list[bytes]]") -> None:
+        self.mode = one(answer, "stdin")
+        if self.mode not in (b"auto", b"wait", b"none"):
+            raise ProtocolError("no such way of input")
+        self.wait = number(answer, "stdin-wait-ms", 3600000) / 1000
+        self.hint = number(answer, "stdin-hint-ms", 3600000) / 1000
+        self.limit = number(answer, "stdin-limit", 1 << 40)
+        self.file = None  # type: int | None
+        self.open = False
+        self.above = ancestors()
+
+    def gather(self) -> None:
+        """Read the input to its end; in mode ``auto`` only if it begins or ends in time."""
+        import select
+
+        if self.mode == b"none":
+            return
+        file, size, began, hinted = unlinked_file(), 0, time.monotonic(), False
+        poller = select.poll()
+        poller.register(0, select.POLLIN)
+        poller.register(1, 0)
+        while True:
+            waited = time.monotonic() - began
+            if self.mode == b"auto" and not size and waited >= self.wait:
+                self.open = True
+                return
+            if not hinted and waited >= self.hint:
+                hinted = True
+                say([b"hoopjump: waiting for the end of the input (Ctrl-D on a terminal); then it is sent"])
+            until = self.wait if self.mode == b"auto" and not size else None if hinted else self.hint
+            events = dict(poller.poll(None if until is None else (until - waited) * 1000 + 1))
+            if 1 in events:
+                raise self.torn()
+            if 0 not in events:
+                continue
+            data = posix.read(0, CHUNK)
+            size += len(data)
+            if size > self.limit:
+                sentence = "The input is larger than %d bytes, the most that can be sent whole; nothing was run."
+                raise HookError(EX_NOPERM, sentence % self.limit, "input is too large", "input-too-large")
+            if not data:
+                break
+            write_all(file, data)
+        if size:
+            posix.lseek(file, 0, 0)
+            self.file = file
+            self.check(SETTLE)
+
+    def check(self, settle: float = 0) -> None:
+        """Raise HookError unless there is still somebody who may have meant this to be the end of input."""
+        import select
+
+        poller = select.poll()
+        poller.register(1, 0)
+        if ancestors() != self.above or 0 in self.above or poller.poll(settle * 1000):
+            raise self.torn()
+
+    def torn(self) -> HookError:
+        """The refusal to run what may be half of an input; only the log will read it."""
+        return HookError(EX_TEMPFAIL, "the connection ended; nothing was run", "the client left during its input")
+
+
+class Stream:
+    """One output of the program: an unlinked file that it appends to, passed on to ``target`` as it grows."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.file = unlinked_file()
+        self.entry = posix.open("/proc/self/fd/%d" % self.file, posix.O_WRONLY | posix.O_APPEND | posix.O_CLOEXEC)
+        self.sent = 0  # bytes passed on
+        self.freed = 0  # bytes whose space has been given back
+        self.blocked = False
+
+    def size(self) -> int:
+        """Bytes written by the program so far."""
+        return posix.fstat(self.file).st_size
+
+    def relay(self) -> bool:
+        """Pass on what is there, a megabyte at most; says whether anything moved. OSError: the reader has gone.
+
+        Copied, not sent with sendfile(2): pages that a pipe still refers to must not be punched.
+        """
+        before = self.sent
+        self.blocked = False
+        for _ in range(16):
+            data = posix.pread(self.file, CHUNK, self.sent)
+            if not data:
+                break
+            try:
+                self.sent += posix.write(self.target, data)
+            except BlockingIOError:
+                self.blocked = True
+                break
+        edge = self.sent & ~4095
+        # fallocate(2): FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+        if libc and edge - self.freed >= PUNCH and not libc.fallocate64(self.file, 3, self.freed, edge - self.freed):
+            self.freed = edge
+        return self.sent > before
+
+    def rewind(self) -> None:
+        """Begin the file again, which gives all space back; only while its writer is stopped and all is passed on."""
+        posix.ftruncate(self.file, 0)
+        self.sent = self.freed = 0
+
+
+class Job:
+    """The program of a spooled session, from its start to the status that the session exits with."""
+
+    def __init__(self, answer: "dict[str, list[bytes]]", link: "_socket.socket", gathered: Input) -> None:
+        self.argv, self.environ = program(answer)
+        self.buffer = number(answer, "output-buffer", 1 << 40)
+        self.link, self.input = link, gathered
+        self.streams = [Stream(1), Stream(2)]
+        self.child = 0
+        self.status = None  # type: int | None
+        self.signal = 0  # a signal that was sent to us
+        self.away = False  # nobody reads any more
+        self.stopping = self.stopped = False
+        self.lost_input = self.input_ended = False
+
+    def run(self) -> int:
+        """Start the program, pass on all its output, and return what to exit with."""
+        self.input.check()
+        woken, waker = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+        _signal.set_wakeup_fd(waker)
+        for number_ in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, _signal.SIGCHLD):
+            _signal.signal(number_, self.on_signal)
+        self.start()
+        blocking = [posix.get_blocking(target) for target in range(3)]
+        try:
+            for target in range(3):
+                posix.set_blocking(target, False)
+            self.follow(woken)
+        finally:
+            self.end()
+            for target in range(3):
+                posix.set_blocking(target, blocking[target])
+        status = 128 + self.signal if self.signal else self.status or 0
+        status = self.report(status)
+        return EX_DATAERR if self.lost_input and self.input_ended else status
+
+    def on_signal(self, number_: int, _frame: object) -> None:
+        """Remember a signal that ends us; the wakeup descriptor ends the wait."""
+        if number_ != _signal.SIGCHLD:
+            self.signal = number_
+
+    def start(self) -> None:
+        """Fork and exec; returns when the program runs, raises HookError when it cannot be started."""
+        ours, theirs = posix.pipe2(posix.O_CLOEXEC)
+        parent = posix.getpid()
+        self.child = posix.fork()
+        if not self.child:
+            try:
+                posix.setsid()
+                if libc:
+                    libc.prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: it also ends a program that is stopped
+                if posix.getppid() == parent:
+                    file = posix.open("/dev/null", posix.O_RDONLY) if self.input.file is None else self.input.file
+                    for source, target in ((file, 0), (self.streams[0].entry, 1), (self.streams[1].entry, 2)):
+                        posix.dup2(source, target)
+                    become(self.argv, self.environ)
+            except BaseException as error:
+                posix.write(theirs, str(error).encode("utf-8", "replace")[:1024])
+            finally:
+                posix._exit(127)
+        posix.close(theirs)
+        problem = posix.read(ours, 1024)
+        posix.close(ours)
+        if problem:
+            posix.waitpid(self.child, 0)
+            raise HookError(EX_UNAVAILABLE, "Something went wrong on the bastion.", problem.decode("utf-8"), "internal")
+
+    def follow(self, woken: int) -> None:
+        """Pass on output until the program has ended and all is out, or until there is nobody to pass it on to."""
+        import select
+
+        poller = select.poll()
+        poller.register(woken, select.POLLIN)
+        if self.input.open:
+            poller.register(0, select.POLLIN)
+        delay = 1
+        while not self.signal:
+            self.reap()
+            try:
+                moved = [stream.relay() for stream in self.streams]
+            except OSError:
+                self.away = True
+                return
+            if self.status is not None and all(stream.sent == stream.size() for stream in self.streams):
+                break
+            self.throttle()
+            delay = 1 if any(moved) else min(2 * delay, IDLE)
+            for stream in self.streams:
+                poller.register(stream.target, select.POLLOUT if stream.blocked else 0)
+            for descriptor, event in poller.poll(0 if any(moved) else delay):
+                if descriptor == woken:
+                    posix.read(woken, 512)
+                elif descriptor == 0:
+                    self.late_input()
+                    if not self.input.open:
+                        poller.unregister(0)
+                elif event & AWAY:
+                    self.away = True
+                    return
+        while self.input.open and self.late_input():
+            pass
+
+    def throttle(self) -> None:
+        """Stop the program while a slow client leaves too much unread, and let it go on at half of that."""
+        if self.stopped:
+            for stream in self.streams:
+                if stream.sent == stream.size():
+                    stream.rewind()
+        held = max(stream.size() - stream.freed for stream in self.streams)
+        if self.status is None and not self.stopping and held > self.buffer:
+            self.stopping = True
+            posix.killpg(self.child, _signal.SIGSTOP)
+        elif self.stopped and held <= self.buffer // 2:
+            self.stopping = self.stopped = False
+            posix.killpg(self.child, _signal.SIGCONT)
+
+    def late_input(self) -> bool:
+        """Look at input that comes after the start, which cannot be passed on; says whether there was any.
+
+        A terminal's Ctrl-D is no end: somebody types ahead. Any other input that ends was meant for the program.
+        """
+        try:
+            data = posix.read(0, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if data and not self.lost_input:
+            self.lost_input = True
+            text = b"hoopjump: input came after the command had started; it was not passed on"
+            posix.write(self.streams[1].entry, text + b" (HOOPJUMP_STDIN=wait waits for it)\n")
+        if not data:
+            self.input_ended = not posix.isatty(0)
+            self.input.open = False
+        return bool(data)
+
+    def reap(self) -> None:
+        """Learn whether the program has stopped or ended."""
+        if self.status is None:
+            pid, status = posix.waitpid(self.child, posix.WNOHANG | posix.WUNTRACED)
+            if pid and posix.WIFSTOPPED(status):
+                self.stopped = self.stopping
+            elif pid:
+                self.status = 128 + posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
+
+    def end(self) -> None:
+        """End the program, stopped or not, if it still runs; it takes SIGTERM only once it goes on."""
+        for number_ in (_signal.SIGTERM, _signal.SIGKILL):
+            until = time.monotonic() + GRACE
+            if self.status is None:
+                posix.killpg(self.child, number_)
+                posix.killpg(self.child, _signal.SIGCONT)
+            while self.status is None and time.monotonic() < until:
+                self.reap()
+                time.sleep(0.005)
+
+    def report(self, status: int) -> int:
+        """Tell the daemon how the program ended; returns what it answers, or ``status`` when it has gone."""
+        end = time.monotonic() + DEADLINE
+        try:
+            self.link.settimeout(left(end))
+            self.link.sendall(encode([("v", b"%d" % VERSION), ("verb", b"status"), ("exit", b"%d" % status)]))
+            if self.away or self.signal:
+                return status
+            answer = receive(self.link, end)
+            if one(answer, "outcome") != b"exit":
+                raise ProtocolError("an outcome that is no answer to status")
+            say(answer.get("text", []))
+            return number(answer, "exit", 255)
+        except (OSError, ProtocolError) as error:
+            log("session: the daemon did not take the status %d: %s" % (status, error))
+            return status
+
+
+# -- The start -------------------------------------------------------------------------------------------------------
+
+
+def main(words: "list[str]") -> int:
+    """Run one verb; returns the exit status. No fault of ours shows a user more than a sentence and a reference."""
+    options = {}
+    for word in words[1:]:
+        name, _, value = word.partition("=")
+        options[name[2:]] = value.encode(sys.getfilesystemencoding(), "surrogateescape")
+    path = options.pop("socket", SOCKET.encode()).decode(sys.getfilesystemencoding(), "surrogateescape")
+    verb = words[0] if words else ""
+    if verb not in ("principals", "session"):
+        say([b"usage: hook principals|session [--socket=PATH] [--NAME=VALUE ...]"])
+        return EX_USAGE
+    try:
+        return principals(path, options) if verb == "principals" else session(path)
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
+    except HookError as error:
+        failure = error
+    except ProtocolError as error:
+        sentence = "The bastion's parts do not understand each other."
+        failure = HookError(EX_UNAVAILABLE, sentence, "the daemon's answer: %s" % error, "protocol")
+    except BaseException as error:
+        # The kind and place of a fault, never its message: that may hold what a log must not.
+        place = error.__traceback__
+        while place and place.tb_next:
+            place = place.tb_next
+        detail = "%s in line %d of the hook" % (type(error).__name__, place.tb_lineno if place else 0)
+        failure = HookError(EX_UNAVAILABLE, "Something went wrong on the bastion.", detail, "internal")
+    ref = reference()
+    if failure.args[0]:
+        log("%s: %s (ref %s)" % (verb, failure, ref))
+    if verb == "principals":
+        return 0
+    labels = [label for label in (failure.code, failure.args[0] and "ref " + ref) if label]
+    say([("hoopjump: %s%s" % (failure.sentence, " (%s)" % ", ".join(labels) if labels else "")).encode()])
+    return failure.status
+
+
+if __name__ == "__main__":
+    posix._exit(main(sys.argv[1:]))
