@@ -1,0 +1,91 @@
+"""What a connection's channels are served by: the role that its first channel named, and the session row."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from hoopjump.dev.gateway.model import Role
+from hoopjump.dev.gateway.model import Session as Row
+
+if TYPE_CHECKING:
+    from hoopjump.dev.gateway.ssh_connection import Connection
+    from hoopjump.dev.gateway.ssh_session import Session
+
+STDIN_WINDOW = 0.1
+KILLED = 254
+
+
+class Unreachable(Exception):  # noqa: N818 - an outcome
+    """The role cannot be used; most causes are not told to the user."""
+
+    def __init__(self, text: str = "cannot connect to target server", *, visible: bool = False) -> None:
+        super().__init__(text)
+        self.visible = visible
+
+
+class Target:
+    """A role being used by one SSH connection."""
+
+    def __init__(self, connection: Connection, role: Role, row: Row) -> None:
+        self.connection = connection
+        self.role = role
+        self.row = row
+        self.started = time.monotonic()
+
+    async def serve(self, session: Session, command: str) -> None:
+        """Serve a session channel; ``command`` is what followed the role's name."""
+        raise Unreachable
+
+    async def forward(self) -> asyncssh.SSHTCPSession[bytes]:
+        """Serve a forward."""
+        raise Unreachable
+
+    def stop(self) -> None:
+        """End what is running; the row says 254 unless it ended before."""
+        self.end(KILLED)
+
+    def end(self, exit_code: int) -> None:
+        """Close the row, once."""
+        if self.row.status != "done":
+            self.row.end(exit_code)
+
+    def record(self, kind: str, data: bytes) -> None:
+        """Keep an event of the session: ``i``, ``o`` or ``e``."""
+        self.row.event_size += len(data)
+        self.row.events.append((time.monotonic() - self.started, kind, base64.b64encode(data).decode()))
+
+    def environment(self) -> dict[str, str]:
+        """What the role's command finds in its environment."""
+        return environment_of(self.role, self.row)
+
+
+def environment_of(role: Role, row: Row) -> dict[str, str]:
+    """The environment of a command run for a session: the role's variables, and who asked."""
+    variables = secrets_of(role)
+    names = ("PATH", "HOME", "LANG", "TMPDIR")
+    base = {name: os.environ[name] for name in names if name in os.environ}
+    if "PASS" in variables:
+        base |= {"PGPASSWORD": variables["PASS"], "MYSQL_PWD": variables["PASS"]}
+    if "SSLMODE" in variables:
+        base["PGSSLMODE"] = variables["SSLMODE"]
+    return base | variables | {
+        "HOOP_SESSION_ID": row.id,
+        "HOOP_USER_EMAIL": row.user,
+        "HOOP_USER_ID": row.user_id,
+        "HOOP_CONNECTION_NAME": role.name,
+        "HOOP_CONNECTION_TYPE": role.type,
+    }  # fmt: skip
+
+
+def secrets_of(role: Role) -> dict[str, str]:
+    """A role's environment variables, decoded."""
+    return {
+        key.removeprefix("envvar:"): base64.b64decode(value).decode()
+        for key, value in role.secret.items()
+        if key.startswith("envvar:")
+    }
