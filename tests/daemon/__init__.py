@@ -1,0 +1,1 @@
+"""The daemon's core: wire, processes, logins, principals, life."""

@@ -1,0 +1,103 @@
+"""Stands for sshd's monitor: forks what a monitor forks, as it is told on standard input, one JSON object a line.
+
+Standard library only; started with an interpreter of its own. Every answer is one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+
+def answer(**values: Any) -> None:
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
+def become(uid: int | None) -> None:
+    if uid is not None and os.getuid() != uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+
+def child(uid: int | None, work: Callable[[], Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            become(uid)
+            work()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def sleep() -> None:
+    while True:
+        time.sleep(60)
+
+
+def exchange(path: str, data: bytes) -> bytes | None:
+    """Send bytes, give everything that comes back, or None when the connection breaks."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(path)
+        try:
+            connection.sendall(data)
+            reply = b""
+            while piece := connection.recv(65536):
+                reply += piece
+        except ConnectionError:
+            return None
+        return reply
+
+
+def ask(order: dict[str, Any]) -> None:
+    reply = exchange(order["socket"], bytes.fromhex(order["data"]))
+    answer(reply=None if reply is None else reply.hex(), pid=os.getpid())
+
+
+def session(order: dict[str, Any]) -> None:
+    """What sshd has as its own process for the user, and below it what ForceCommand starts."""
+    os.waitpid(child(None, partial(ask, order)), 0)
+
+
+def stay() -> None:
+    """A session's process that outlives it, with a child of its own."""
+    answer(inner=child(None, sleep), pid=os.getpid())
+    sleep()
+
+
+def main() -> None:
+    preauth = None
+    for line in sys.stdin:
+        order = json.loads(line)
+        uid = order.get("uid")
+        if order["do"] == "preauth":
+            preauth = child(uid, sleep)
+            answer(pid=preauth)
+        elif order["do"] == "hook":
+            os.waitpid(child(uid, partial(ask, order)), 0)
+        elif order["do"] == "login":
+            if preauth is not None:
+                os.kill(preauth, signal.SIGKILL)
+                os.waitpid(preauth, 0)
+            answer(pid=child(uid, sleep))
+        elif order["do"] == "session":
+            os.waitpid(child(uid, partial(session, order)), 0)
+        elif order["do"] == "leave":
+            child(uid, stay)
+        elif order["do"] == "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            answer()
+        elif order["do"] == "quit":
+            os._exit(0)
+
+
+main()
