@@ -1,21 +1,105 @@
-"""stub"""
+"""What stands behind a private bastion: the embedded gateway, and what its resource roles reach.
+
+Databases and the second sshd take seconds to start, so each is started when it is first asked for.
+"""
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from hoopjump.dev import accounts, programs
+from hoopjump.dev.gateway import Gateway, RoleSpec, UserSpec
+from hoopjump.dev.identities import Workshop
+from hoopjump.dev.services import Service, answers, free_port, minimal_environment
+
+DOMAIN: Final = "example.com"
+AGENT: Final = "hoop-agent"
+
+PEOPLE: Final = (
+    UserSpec(f"alice@{DOMAIN}", groups=("dev",), subject="auth0|alice"),
+    UserSpec(f"bob@{DOMAIN}", groups=("dev",), subject="auth0|bob"),
+    UserSpec(f"carol@{DOMAIN}", groups=("dev",), subject="auth0|carol", status="inactive"),
+)
+
+
+def shell_role(name: str) -> RoleSpec:
+    """A resource role that is a shell on the agent's host; root's gateway runs it under an account without power."""
+    if os.geteuid() != 0:
+        return RoleSpec(name, ("bash",))
+    uid, gid = accounts.ids(AGENT)
+    home = str(accounts.home(AGENT))
+    become = (str(programs.find("setpriv")), f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
+    return RoleSpec(name, (*become, "env", f"--chdir={home}", f"HOME={home}", "bash"))
 
 
 class Backend:
-    """stub"""
+    """The gateway with its people and roles; ``directory`` must not be there yet."""
 
-    api_url = ""
-    api_key = ""
-    ssh_host = "127.0.0.1"
-    ssh_port = 0
-    known_hosts = ""
+    def __init__(self, directory: Path, workshop: Workshop) -> None:
+        directory.mkdir(mode=0o755)
+        self._directory = directory
+        self._workshop = workshop
+        self._stack = ExitStack()
 
-    def start(self, *, trusted_cas: Sequence[str], cert_attribute: str, user_attribute: str) -> None:
-        raise NotImplementedError
+    def start(
+        self,
+        trusted_cas: Sequence[str],
+        mapping: tuple[str, str],
+        *,
+        users: Sequence[UserSpec] = PEOPLE,
+        roles: Sequence[RoleSpec] = (),
+        access_control: bool = False,
+    ) -> Gateway:
+        """Start the gateway; ``roles`` come beside ``mybash``."""
+        self.gateway = Gateway.start(
+            self._directory / "gateway",
+            users=users,
+            roles=(shell_role("mybash"), *roles),
+            trusted_cas=trusted_cas,
+            mapping=mapping,
+            access_control=access_control,
+        )
+        self._stack.callback(self.gateway.stop)
+        return self.gateway
+
+    def ssh_target(self, name: str = "web1") -> Service:
+        """A second sshd, with a role of type ``ssh`` that leads to it."""
+        port = free_port()
+        account = AGENT if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        key, host_key = self._workshop.key(f"{name}-agent"), self._workshop.key(f"{name}-host")
+        keys = self._directory / f"{name}.keys"
+        keys.write_text(key.public.read_text())
+        config = self._directory / f"{name}.conf"
+        lines = [
+            f"ListenAddress 127.0.0.1:{port}",
+            f"HostKey {host_key.key}",
+            f"AuthorizedKeysFile {keys}",
+            "PidFile none",
+            "UsePAM no",
+            # A rootless bastion's directory lies below one that everybody may write to.
+            "StrictModes no",
+            "MaxStartups 500",
+            "Subsystem sftp /usr/lib/openssh/sftp-server",
+            *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
+        ]
+        config.write_text("\n".join(lines) + "\n")
+        service = Service(
+            f"sshd of {name}",
+            [str(programs.sshd()), "-D", "-e", "-f", str(config)],
+            self._directory / f"{name}.log",
+            ready=lambda: answers(port).startswith(b"SSH-"),
+            environment=minimal_environment(),
+        )
+        self._stack.callback(service.stop)
+        service.start()
+        self.gateway.add_role(RoleSpec.ssh(name, host="127.0.0.1", port=port, user=account, key=key.key.read_text()))
+        return service
 
     def stop(self) -> None:
-        raise NotImplementedError
+        """End everything."""
+        self._stack.close()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import socket
 import tempfile
@@ -63,7 +64,8 @@ class Bastion(Clients):
     """A running bastion; use it as a context manager.
 
     ``settings`` are sections of ``hoopjump.toml`` over those that the bastion needs, ``sshd_lines`` stand before its
-    Match block, ``gateway_settings`` go to the embedded gateway's :class:`Backend`.
+    Match block, ``mapping`` is the gateway's (certificate attribute, user attribute), ``gateway_options`` go to
+    :meth:`Backend.start`.
     """
 
     def __init__(
@@ -71,15 +73,14 @@ class Bastion(Clients):
         *,
         settings: Settings | None = None,
         sshd_lines: Sequence[str] = (),
-        backend: Backend | None = None,
-        cert_attribute: str = "principal",
-        user_attribute: str = "email",
+        mapping: tuple[str, str] = ("principal", "email"),
+        **gateway_options: Any,  # noqa: ANN401 - passed on
     ) -> None:
         self.place = Place.here()
         self._settings = settings or {}
         self._sshd_lines = tuple(sshd_lines)
-        self._backend = backend
-        self._attributes = {"cert_attribute": cert_attribute, "user_attribute": user_attribute}
+        self._mapping = mapping
+        self._gateway_options = gateway_options
 
     # -- Life --------------------------------------------------------------------------------------------------------
 
@@ -109,7 +110,7 @@ class Bastion(Clients):
         self.host_key = self.workshop.key("host_key")
         shutil.copy(self.user_ca.public, self.directory / "etc" / "user_ca.pub")
         self._start_gateway()
-        self._secret("gateway-api-key", self.gateway.api_key)
+        self._secret("gateway-api-key", self.gateway.auditor_key)
         self._secret("handoff-ca", self.handoff_ca.key.read_text())
         self._write_config()
         self._install_hook()
@@ -127,20 +128,16 @@ class Bastion(Clients):
             self._listener.close()
         if hasattr(self, "_notified"):
             self._notified.close()
-        if hasattr(self, "gateway"):
-            self.gateway.stop()
+        if hasattr(self, "backend"):
+            self.backend.stop()
         shutil.rmtree(self.directory)
 
     # -- The gateway -------------------------------------------------------------------------------------------------
 
     def _start_gateway(self) -> None:
-        backend = self._backend or Backend()
-        backend.start(
-            trusted_cas=[self.user_ca.public.read_text(), self.handoff_ca.public.read_text()],
-            cert_attribute=self._attributes["cert_attribute"],
-            user_attribute=self._attributes["user_attribute"],
-        )
-        self.gateway = backend
+        self.backend = Backend(self.directory / "backend", self.workshop)
+        authorities = [identity.public.read_text() for identity in (self.user_ca, self.handoff_ca)]
+        self.gateway = self.backend.start(authorities, self._mapping, **self._gateway_options)
 
     # -- The daemon --------------------------------------------------------------------------------------------------
 
@@ -169,17 +166,18 @@ class Bastion(Clients):
             "gateway": {
                 "api_url": self.gateway.api_url,
                 "api_key": f"file:{self.directory}/secrets/gateway-api-key",
-                "ssh_host": self.gateway.ssh_host,
+                "ssh_host": self.gateway.ready.ssh_host,
                 "ssh_port": self.gateway.ssh_port,
                 "known_hosts": str(self.directory / "etc" / "gateway_known_hosts"),
-                **self._attributes,
+                "cert_attribute": self._mapping[0],
+                "user_attribute": self._mapping[1],
             },
             "handoff": {"ca_key": f"file:{self.directory}/secrets/handoff-ca"},
             "audit": {"file": str(self.directory / "audit" / "audit.jsonl"), "log": "stderr"},
         }
         for section, values in self._settings.items():
             config.setdefault(section, {}).update(values)
-        (self.directory / "etc" / "gateway_known_hosts").write_text(self.gateway.known_hosts)
+        (self.directory / "etc" / "gateway_known_hosts").write_text(f"{self.gateway.host_key_line}\n")
         self.config.write_text(_toml(config))
 
     @property
@@ -286,7 +284,7 @@ class Bastion(Clients):
         block = snippets.render(
             versions.installed(program),
             ca_file=self.directory / "etc" / "user_ca.pub",
-            forward_targets=[f"{self.gateway.ssh_host}:{self.gateway.ssh_port}"],
+            forward_targets=[f"{self.gateway.ready.ssh_host}:{self.gateway.ssh_port}"],
             match=self.place.match,
             hook=self.hook,
             hook_user=self.place.hook_user,
@@ -355,6 +353,11 @@ class Bastion(Clients):
     def log(self) -> str:
         """Everything logged by sshd, the daemon and the hook."""
         return self.sshd_log() + self.daemon_log() + self.hook_log()
+
+    def find_log(self, pattern: str, since: str = "") -> str | None:
+        """The first log line that a regular expression is found in, among those not in ``since`` (:meth:`log`)."""
+        old = set(since.splitlines())
+        return next((line for line in self.log().splitlines() if line not in old and re.search(pattern, line)), None)
 
     def wait_for_event(self, seconds: float = 10, **fields: object) -> dict[str, Any]:
         """The first audit event with these values, once there is one; raises :class:`TimeoutError`."""

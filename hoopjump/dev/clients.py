@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from hoopjump.dev.backend import Backend
+from hoopjump.dev.backend import DOMAIN
+from hoopjump.dev.gateway import Gateway
 from hoopjump.dev.identities import Identity, Workshop, keygen
-
-DOMAIN: Final = "example.com"
 
 
 class Clients(ABC):
@@ -22,7 +22,7 @@ class Clients(ABC):
     directory: Path
     workshop: Workshop
     host_key: Identity
-    gateway: Backend
+    gateway: Gateway
     port: int
     _serials = itertools.count(1)
 
@@ -40,28 +40,50 @@ class Clients(ABC):
         principals = flaws.pop("principals", (self.email(user),))
         return self.workshop.certificate(principals, **flaws)
 
-    def client_config(self, identity: Identity, *, account: str | None = None, gateway_user: str = "") -> Path:
+    def client_config(self, identity: Identity, *, account: str | None = None) -> Path:
         """An ssh configuration with the hosts ``bastion`` and ``gateway`` for one identity."""
-        known_hosts = self.directory / "client" / "known_hosts"
-        if not known_hosts.exists():
-            host_key = " ".join(self.host_key.public.read_text().split()[:2])
-            known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}\n{self.gateway.known_hosts}")
         path = self.directory / "client" / f"config{next(self._serials)}"
-        certificate = f"  CertificateFile {identity.certificate}\n" if identity.certificate else ""
         path.write_text(
-            "Host bastion\n"
-            f"  HostName 127.0.0.1\n  Port {self.port}\n  User {account or self.account}\n"
-            "Host gateway\n"
-            f"  HostName {self.gateway.ssh_host}\n  Port {self.gateway.ssh_port}\n"
-            f"  User {gateway_user or self._first_principal(identity)}\n"
-            "Host *\n"
-            f"  IdentityFile {identity.key}\n{certificate}"
-            "  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n"
-            f"  UserKnownHostsFile {known_hosts}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n"
-            "  UpdateHostKeys no\n  ControlMaster no\n  ControlPath none\n"
-            "  SendEnv HOOP_RESOURCE HOOPJUMP_STDIN\n"
+            self._hosts("bastion", "gateway", identity, account or self.account)
+            + _every_host(self._known_hosts(self.directory / "client"))
         )
         return path
+
+    def export(self, directory: Path, identities: Mapping[str, Identity]) -> Path:
+        """An ssh configuration with all it names in ``directory``, for clients outside of root's private view.
+
+        The first identity's hosts are ``bastion`` and ``gateway``, every further one's ``bastion-NAME`` and
+        ``gateway-NAME``.
+        """
+        text, suffix = "", ""
+        for name, identity in identities.items():
+            assert identity.certificate is not None
+            key, certificate = directory / name, directory / f"{name}-cert.pub"
+            shutil.copy(identity.key, key)
+            shutil.copy(identity.certificate, certificate)
+            suffix = f"-{name}" if text else ""
+            text += self._hosts(f"bastion{suffix}", f"gateway{suffix}", Identity(key, certificate), self.account)
+        config = directory / "config"
+        config.write_text(text + _every_host(self._known_hosts(directory)))
+        return config
+
+    def _known_hosts(self, directory: Path) -> Path:
+        path = directory / "known_hosts"
+        host_key = " ".join(self.host_key.public.read_text().split()[:2])
+        path.write_text(f"[127.0.0.1]:{self.port} {host_key}\n{self.gateway.host_key_line}\n")
+        return path
+
+    def _hosts(self, bastion: str, gateway: str, identity: Identity, account: str) -> str:
+        identification = f"  IdentityFile {identity.key}\n"
+        if identity.certificate:
+            identification += f"  CertificateFile {identity.certificate}\n"
+        return (
+            f"Host {bastion}\n"
+            f"  HostName 127.0.0.1\n  Port {self.port}\n  User {account}\n{identification}"
+            f"Host {gateway}\n"
+            f"  HostName {self.gateway.ready.ssh_host}\n  Port {self.gateway.ssh_port}\n"
+            f"  User {self._first_principal(identity)}\n{identification}"
+        )
 
     def _first_principal(self, identity: Identity) -> str:
         if identity.certificate is None:
@@ -114,3 +136,13 @@ class Clients(ABC):
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a client that goes to the gateway itself, through the bastion (ProxyJump)."""
         return self.ssh(*arguments, options=("-J", "bastion", *options), host="gateway", **rest)
+
+
+def _every_host(known_hosts: Path) -> str:
+    return (
+        "Host *\n"
+        "  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n"
+        f"  UserKnownHostsFile {known_hosts}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n"
+        "  UpdateHostKeys no\n  ControlMaster no\n  ControlPath none\n"
+        "  SendEnv HOOP_RESOURCE HOOPJUMP_STDIN\n"
+    )

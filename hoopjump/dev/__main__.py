@@ -1,0 +1,32 @@
+"""``python -m hoopjump.dev demo [--keep]``; ``./dev demo`` sets up what it needs and starts it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from hoopjump.dev import accounts, demo, programs
+from hoopjump.dev.services import ServiceError
+
+
+def main() -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="./dev", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    shown = commands.add_parser("demo", help="see logins go through a private sshd into an embedded gateway")
+    shown.add_argument("--keep", action="store_true", help="leave it up afterwards, with an ssh configuration to use")
+    arguments = parser.parse_args()
+    try:
+        if os.geteuid() == 0:
+            accounts.enter(programs.CHECKOUT)
+        return demo.run(keep=arguments.keep)
+    except (accounts.PrivateViewError, programs.ProgramMissingError, ServiceError) as error:
+        print(f"dev: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
