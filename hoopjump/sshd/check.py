@@ -1,0 +1,57 @@
+"""The proof that the sshd in front is set up for hoopjump. It reads, and runs `sshd -T` and the hook; nothing else."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hoopjump.config import Config
+from hoopjump.sshd import effective, host, paths, rules
+from hoopjump.sshd.effective import Connection
+from hoopjump.sshd.findings import Finding
+from hoopjump.sshd.rules import Expected
+from hoopjump.sshd.versions import Version
+
+
+def forward_targets(config: Config) -> tuple[str, ...]:
+    """The gateway's SSH server as PermitOpen has it: sshd compares it letter by letter with what a client asks for."""
+    name = config.gateway.ssh_host
+    try:
+        bracketed = ipaddress.ip_address(name).version == 6
+    except ValueError:
+        bracketed = False
+    return (f"{f'[{name}]' if bracketed else name}:{config.gateway.ssh_port}",)
+
+
+def check(
+    config: Config,
+    version: Version,
+    *,
+    sshd: Path,
+    config_file: Path | None,
+    logins: Sequence[Connection],
+    administrators: Sequence[Connection],
+) -> Iterator[Finding]:
+    """All findings; raises :class:`~hoopjump.sshd.effective.EffectiveError` when sshd cannot read its configuration."""
+    rootless = config.sshd.rootless
+    owners = frozenset({0, os.getuid()} if rootless else {0})
+    expected = Expected(version, str(config.trust.user_cas), config.sshd.hook_user, forward_targets(config))
+    for connection in logins:
+        found = effective.ask(sshd, config_file, connection)
+        yield from rules.check_login(found, expected)
+        words = rules.hook_words(found)
+        if words:
+            user = found.one("AuthorizedPrincipalsCommandUser")
+            yield from paths.check_hook(words, connection.user, user, rootless=rootless)
+        revoked = found.one("RevokedKeys")
+        if revoked != "none":
+            yield paths.check_revocation_list(Path(revoked), owners)
+        yield host.check_account(connection.user, rootless=rootless)
+        for administrator in administrators:
+            beside = effective.ask(sshd, config_file, administrator)
+            yield from rules.check_administrator(beside, found, administrator.user)
+    yield paths.check_ca_file(config.trust.user_cas, owners)
+    if not rootless:
+        yield host.check_processes_visible(host.MOUNTS.read_text(), host.unit_property("ProtectProc"))
