@@ -42,8 +42,11 @@ class AgentSockets:
         # Its names are secret; passing through is not.
         directory.chmod(0o711)
 
-    async def open(self, login: Login, agent: Agent) -> AgentSocket:
-        """An open socket that answers for ``agent`` to processes of ``login``; raises :class:`OSError`."""
+    async def open(self, login: Login, agent: Agent, ref: str) -> AgentSocket:
+        """An open socket that answers for ``agent`` to processes of ``login``; raises :class:`OSError`.
+
+        ``ref`` is what its audit events are found by.
+        """
         home = self._directory / secrets.token_hex(8)
         home.mkdir()
         home.chmod(0o711)
@@ -53,7 +56,7 @@ class AgentSockets:
             listener.bind(os.fspath(path))
             # Before listen(2), so nobody is turned away or let in too early.
             path.chmod(0o666)
-            found = AgentSocket(path, login, agent, self._table, self._audit)
+            found = AgentSocket(path, login, agent, table=self._table, audit=self._audit, ref=ref)
             await found.serve(listener, self._lifetime)
         except BaseException:
             listener.close()
@@ -66,12 +69,13 @@ class AgentSockets:
 class AgentSocket:
     """One session's agent. It closes by itself after the signature, with the login, and when its time is over."""
 
-    def __init__(self, path: Path, login: Login, agent: Agent, table: LoginTable, audit: Audit) -> None:
+    def __init__(self, path: Path, login: Login, agent: Agent, *, table: LoginTable, audit: Audit, ref: str) -> None:
         self.path: Final = path
         self._login = login
         self._agent = agent
         self._table = table
         self._audit = audit
+        self._ref = ref
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -148,7 +152,7 @@ class AgentSocket:
         try:
             self._audit.record(
                 kind,
-                login.ref,
+                self._ref,
                 login=login.ref,
                 account=login.admission.account,
                 user=None if user is None else user.email,

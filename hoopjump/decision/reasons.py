@@ -132,6 +132,13 @@ class Reason(Enum):
         EX_TEMPFAIL,
     )
 
+    GATEWAY_HOST_KEY_UNKNOWN = Explanation(
+        "gateway-host-key-unknown",
+        "The bastion does not know the gateway's host key.",
+        "run `hoopjump gateway sync` on the bastion",
+        EX_UNAVAILABLE,
+    )
+
     # The session: a login that is real asks for something.
     LOGIN_UNKNOWN = Explanation(
         "login-unknown",

@@ -1,0 +1,119 @@
+"""The verbs of administrators: which logins there are, ending one, and what became of a reference."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hoopjump.audit.events import AuditError, Event, certificate_facts
+from hoopjump.audit.sinks import find
+from hoopjump.daemon.logins import Login, LoginTable
+from hoopjump.daemon.server import Call, Handler
+from hoopjump.daemon.wire import WireError
+from hoopjump.decision.certificate import parse_certificate
+
+Cut = Callable[[Login, str], None]
+Row = dict[str, Any]
+
+
+class Administration:
+    """Answers ``logins``, ``end`` and ``explain``; the server lets only root and the daemon's own uid ask.
+
+    ``cut`` ends a login (:meth:`hoopjump.daemon.watch.Watch.cut`); ``trail`` is the audit file, if there is one.
+    """
+
+    def __init__(self, table: LoginTable, cut: Cut, trail: Path | None) -> None:
+        self._table = table
+        self._cut = cut
+        self._trail = trail
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The handler of each verb."""
+        return {"logins": self.logins, "end": self.end, "explain": self.explain}
+
+    async def logins(self, call: Call) -> None:
+        """All logins, the oldest first: a list of objects."""
+        ordered = sorted(self._table, key=lambda login: login.admitted_at)
+        await _answer(call, [_login_row(login) for login in ordered])
+
+    async def end(self, call: Call) -> None:
+        """End the login ``login``: ``{"login": …, "found": true or false}``. It closes when its sshd has ended."""
+        ref = _wanted(call, "login")
+        login = self._table.get(ref)
+        if login is not None:
+            self._cut(login, f"ended by uid {call.uid}")
+        await _answer(call, {"login": ref, "found": login is not None})
+
+    async def explain(self, call: Call) -> None:
+        """What is known of ``ref``.
+
+        ``events`` are the audit file's with this reference, ``of_login`` those of the login that they belong to
+        (empty when the reference is the login's own), ``login`` the login if it still is one. ``trail`` is the file's
+        path, or null; ``fault`` says why it could not be read, else null.
+        """
+        ref = _wanted(call, "ref")
+        events: list[Event] = []
+        related: list[Event] = []
+        fault = None
+        if self._trail is not None:
+            try:
+                events = await asyncio.to_thread(find, self._trail, ref)
+                owner = next((event.fields["login"] for event in events if "login" in event.fields), ref)
+                if owner != ref:
+                    related = await asyncio.to_thread(find, self._trail, owner)
+            except AuditError as error:
+                fault = error.message
+        login = self._table.get(ref)
+        await _answer(
+            call,
+            {
+                "ref": ref,
+                "login": None if login is None else _login_row(login),
+                "events": [_event_row(event) for event in events],
+                "of_login": [_event_row(event) for event in related],
+                "trail": None if self._trail is None else str(self._trail),
+                "fault": fault,
+            },
+        )
+
+
+def _wanted(call: Call, key: str) -> str:
+    value = call.message.text(key)
+    if not value:
+        raise WireError(f"{key} is missing")
+    return value
+
+
+def _login_row(login: Login) -> Row:
+    admission = login.admission
+    user = admission.user
+    return {
+        "login": login.ref,
+        "state": login.state.value,
+        "ending": login.cut,
+        "account": admission.account,
+        "user": None if user is None else user.email,
+        "subject": None if user is None else user.subject,
+        "source": admission.source,
+        "access": admission.access.value,
+        "reason": admission.reason.code,
+        "admitted_at": login.admitted_at,
+        "opened_at": login.opened_at,
+        "deadline": admission.deadline,
+        "monitor": login.monitor.pid,
+        "sessions": len(login.session_processes),
+        "certificate": certificate_facts(parse_certificate(admission.certificate)),
+    }
+
+
+def _event_row(event: Event) -> Row:
+    row: Row = json.loads(event.to_json())
+    return row
+
+
+async def _answer(call: Call, value: object) -> None:
+    await call.reply([("outcome", "ok"), ("json", json.dumps(value))])

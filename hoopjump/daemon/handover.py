@@ -1,0 +1,142 @@
+"""Handing a session over: certificate, agent socket and ssh configuration, made for one session and gone with it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from hoopjump.audit.events import Audit, Kind, certificate_facts
+from hoopjump.config import Config
+from hoopjump.daemon.agents import AgentSocket, AgentSockets
+from hoopjump.daemon.logins import Login
+from hoopjump.decision.certificate import Certificate
+from hoopjump.decision.session import SessionVerdict
+from hoopjump.handoff import ssh
+from hoopjump.handoff.agent import Agent
+from hoopjump.handoff.delegation import mint
+from hoopjump.handoff.issue import Signer
+from hoopjump.handoff.ssh import Destination, HandoffError
+
+KNOWN_HOSTS_LIMIT: Final = 1024 * 1024
+
+
+class HostKeyUnknownError(HandoffError):
+    """There is no host key of the gateway to compare with."""
+
+
+class Handover:
+    """What the session's hook is to run. :meth:`close` takes back what of it is still there."""
+
+    def __init__(self, argv: list[bytes], environment: Mapping[bytes, bytes], config: Path, agent: AgentSocket) -> None:
+        self.argv: Final = argv
+        self.environment: Final = environment
+        self._config = config
+        self._agent = agent
+
+    def close(self) -> None:
+        """Remove the configuration and the agent; a second time does nothing."""
+        self._agent.close()
+        self._config.unlink(missing_ok=True)
+
+
+class Handovers:
+    """Makes handovers; configurations that an earlier daemon left are removed."""
+
+    def __init__(
+        self,
+        config: Config,
+        signer: Signer,
+        agents: AgentSockets,
+        audit: Audit,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._signer = signer
+        self._agents = agents
+        self._audit = audit
+        self._clock = clock
+        self._directory = config.daemon.state_dir / "handoff"
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.mkdir(parents=True)
+        self._directory.chmod(0o711)
+
+    async def open(
+        self,
+        login: Login,
+        certificate: Certificate,
+        session: SessionVerdict,
+        *,
+        identity: str,
+        deadline: int,
+        term: bytes | None,
+        ref: str,
+    ) -> Handover:
+        """Everything that ssh needs to reach the gateway once, as ``identity``, until ``deadline`` (Unix seconds).
+
+        ``certificate`` is the user's, ``ref`` the session's. Raises :class:`HandoffError`, :class:`DelegationError`,
+        :class:`AuditError` and :class:`OSError`.
+        """
+        section = self._config.gateway
+        keys = ssh.host_keys(_read(section.known_hosts))
+        if not keys:
+            raise HostKeyUnknownError(f"{section.known_hosts} holds no key")
+        handoff = mint(
+            self._signer,
+            identity=identity,
+            cert_attribute=section.cert_attribute,
+            extensions=[name for name, _ in certificate.extensions],
+            now=self._clock(),
+            deadline=deadline,
+            ref=login.ref,
+        )
+        agent = await self._agents.open(login, Agent(handoff, keys), ref)
+        path = self._directory / f"{secrets.token_hex(8)}.conf"
+        handover = Handover(
+            ssh.arguments(self._config.handoff.ssh, path, session.remote_command, terminal=session.terminal),
+            ssh.environment(term if session.terminal else None),
+            path,
+            agent,
+        )
+        try:
+            _write(
+                path,
+                ssh.config_text(
+                    Destination(section.ssh_host, section.ssh_port, handoff.principal, agent.path, section.known_hosts)
+                ),
+            )
+            self._record(login, certificate, handoff.certificate, ref)
+        except BaseException:
+            handover.close()
+            raise
+        return handover
+
+    def _record(self, login: Login, certificate: Certificate, minted: Certificate, ref: str) -> None:
+        user = login.admission.user
+        self._audit.record(
+            Kind.HANDOFF_ISSUED,
+            ref,
+            login=login.ref,
+            account=login.admission.account,
+            user=None if user is None else user.email,
+            subject=None if user is None else user.subject,
+            certificate=certificate_facts(certificate),
+            handoff=certificate_facts(minted),
+        )
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(KNOWN_HOSTS_LIMIT)
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        # The session's uid is not ours; whatever the umask says, ssh must be able to read it.
+        os.fchmod(file.fileno(), 0o644)
+        file.write(text)

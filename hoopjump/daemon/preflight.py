@@ -1,0 +1,92 @@
+"""What the gateway would refuse without a word is looked up before a session is handed over.
+
+The calls to the gateway run beside the event loop; how long all of them together may take is the caller's matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Final, Protocol, TypeVar
+
+from hoopjump.daemon import texts
+from hoopjump.daemon.wire import Pair
+from hoopjump.daemon.wishes import RefusedError, Wish, unavailable
+from hoopjump.decision.reasons import Reason, printable
+from hoopjump.decision.request import SessionRequest
+from hoopjump.decision.session import Role, SessionVerdict, decide_session, unknown_role
+from hoopjump.decision.values import User
+from hoopjump.gateway.client import GatewayError
+from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
+
+SHOWN: Final = 128
+
+T = TypeVar("T")
+
+
+class Roles(Protocol):
+    """The gateway's resource roles; calls may block."""
+
+    def find(self, name: str, user: User) -> RoleFound | RoleMissing | RolesUnavailable:
+        """The resource role of this name, if the user may see it."""
+
+    def visible(self, user: User) -> tuple[Role, ...]:
+        """All that the user may see; raises :class:`GatewayError`."""
+
+    def approved_until(self, user: User, role: Role) -> float | None:
+        """When an approval that runs now ends (Unix seconds); raises :class:`GatewayError`."""
+
+
+class Preflight:
+    """Asks the gateway about resource roles."""
+
+    def __init__(self, roles: Roles, executor: Executor) -> None:
+        self._roles = roles
+        self._executor = executor
+
+    async def choose(self, wish: Wish, user: User) -> list[Pair] | str:
+        """No role was named: the list to choose from, or the name that was chosen.
+
+        Raises :class:`RefusedError`, without a terminal with the list for standard output.
+        """
+        roles = await self._ask(lambda: self._roles.visible(user))
+        lines = texts.role_list(roles)
+        if not wish.terminal or not roles:
+            raise RefusedError(Reason.ROLE_MISSING, stdout=tuple(lines))
+        if wish.choice is None:
+            return [("outcome", "choose"), *(("text", line) for line in lines), ("prompt", texts.PROMPT)]
+        name = texts.chosen(wish.choice, roles)
+        if name is not None:
+            return name
+        if not wish.choice:
+            raise RefusedError(Reason.ROLE_MISSING)
+        raise _refused(unknown_role(printable(wish.choice, SHOWN), [role.name for role in roles]))
+
+    async def decide(
+        self, request: SessionRequest, name: str, user: User, *, terminal: bool, permit_pty: bool
+    ) -> tuple[Role, SessionVerdict]:
+        """The resource role and how the session runs; raises :class:`RefusedError`."""
+        answer = await self._ask(lambda: self._roles.find(name, user))
+        if isinstance(answer, RolesUnavailable):
+            raise unavailable(answer.detail, slow=answer.slow)
+        if isinstance(answer, RoleMissing):
+            raise _refused(unknown_role(name, answer.visible_names))
+        role = answer.role
+        verdict = decide_session(request, role, terminal=terminal, permit_pty=permit_pty)
+        if verdict.reason is Reason.ROLE_REVIEW_REQUIRED:
+            approved = await self._ask(lambda: self._roles.approved_until(user, role)) is not None
+            verdict = decide_session(request, role, terminal=terminal, permit_pty=permit_pty, approved=approved)
+        if verdict.mode is None:
+            raise _refused(verdict)
+        return role, verdict
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, question)
+        except GatewayError as error:
+            raise unavailable(error.message, slow=error.kind == "slow") from error
+
+
+def _refused(verdict: SessionVerdict) -> RefusedError:
+    return RefusedError(verdict.reason, verdict.sentence, trace=verdict.trace)

@@ -1,0 +1,163 @@
+"""Sessions that run: their processes, their ends, and the exit status that the gateway may have lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from hoopjump.audit.events import Audit, AuditError, Fields, Kind
+from hoopjump.daemon.handover import Handover
+from hoopjump.daemon.logins import Login, LoginTable
+from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
+from hoopjump.daemon.server import Call
+from hoopjump.daemon.wire import Message, WireError
+from hoopjump.decision.session import Role, Verb
+from hoopjump.decision.values import User
+
+# ssh(1): 255 when an error occurred, and when the server never told a status.
+LOST: Final = 255
+STATUS_SECONDS: Final = 1.4
+
+log = logging.getLogger(__name__)
+
+
+class Outcomes(Protocol):
+    """What the gateway's session rows tell; may block."""
+
+    def exit_status(self, user: User, role: Role, verb: Verb, started: float) -> int | None:
+        """The exit status of the session that began at ``started`` (Unix seconds), None when it is not known."""
+
+    def five_minute_notice(self, user: User) -> str | None:
+        """A sentence for a user whom the gateway will cut at five minutes."""
+
+
+@dataclass(eq=False, slots=True)
+class Running:
+    """One session that was handed over; ``process`` is its hook, or the ssh that the hook became."""
+
+    ref: str
+    login: Login
+    user: User
+    role: Role
+    verb: Verb
+    process: Process
+    handover: Handover
+    started: float
+
+
+class RunningSessions:
+    """Follows sessions to their ends. Must be used inside a running event loop."""
+
+    def __init__(
+        self,
+        table: LoginTable,
+        outcomes: Outcomes,
+        executor: Executor,
+        audit: Audit,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._table = table
+        self._outcomes = outcomes
+        self._executor = executor
+        self._audit = audit
+        self._clock = clock
+        self._followed: dict[Running, Handle] = {}
+
+    def begin(self, running: Running) -> None:
+        """A session is about to run: its process ends with the login. Raises :class:`OSError`."""
+        self._table.add_session_process(running.login, running.process)
+
+    def follow(self, running: Running) -> None:
+        """Notice the end of a process that tells us nothing more."""
+        try:
+            handle = Handle.open(running.process)
+        except ProcessGoneError:
+            self.end(running)
+            return
+        self._followed[running] = handle
+        asyncio.get_running_loop().add_reader(handle.fileno(), self._ended, running)
+
+    async def status(self, running: Running, call: Call) -> None:
+        """Wait for the exit status of a session that runs between two spools, and answer what to exit with."""
+        status: int | None = None
+        try:
+            message = await call.read()
+            if message is not None:
+                status, text = await self._outcome(running, _status(message))
+                await call.reply([("outcome", "exit"), ("exit", str(status)), *(("text", line) for line in text)])
+        except asyncio.CancelledError:
+            # The daemon stops; the session goes on without it.
+            running.handover.close()
+            raise
+        except BaseException:
+            self.end(running, status)
+            raise
+        self.end(running, status)
+
+    def end(self, running: Running, status: int | None = None) -> None:
+        """A session has ended, or was never begun."""
+        running.handover.close()
+        with contextlib.suppress(OSError):
+            self._table.remove_session_process(running.login, running.process)
+        fields: Fields = {
+            "login": running.login.ref,
+            "account": running.login.admission.account,
+            "user": running.user.email,
+            "subject": running.user.subject,
+            "role": running.role.name,
+            "verb": running.verb,
+            "exit": status,
+            "seconds": round(self._clock() - running.started, 3),
+        }
+        try:
+            self._audit.record(Kind.SESSION_ENDED, running.ref, **fields)
+        except AuditError as error:
+            log.critical("%s", error.message)
+
+    def stop(self) -> None:
+        """Let go of everything; the sessions go on, and end with their logins."""
+        for running, handle in self._followed.items():
+            asyncio.get_running_loop().remove_reader(handle.fileno())
+            handle.close()
+            running.handover.close()
+        self._followed.clear()
+
+    def _ended(self, running: Running) -> None:
+        handle = self._followed.pop(running)
+        asyncio.get_running_loop().remove_reader(handle.fileno())
+        handle.close()
+        self.end(running)
+
+    async def _outcome(self, running: Running, status: int) -> tuple[int, list[str]]:
+        if status != LOST:
+            return status, []
+        found: int | None = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STATUS_SECONDS):
+                found = await asyncio.get_running_loop().run_in_executor(
+                    self._executor,
+                    self._outcomes.exit_status,
+                    running.user,
+                    running.role,
+                    running.verb,
+                    running.started,
+                )
+        if found is not None:
+            return found, []
+        return LOST, [
+            "hoopjump: the gateway closed the connection without an exit status; "
+            f"whether the command did its work is not known (status-unknown, ref {running.ref})"
+        ]
+
+
+def _status(message: Message) -> int:
+    text = message.text("exit") or ""
+    if message.text("verb") != "status" or not text.isascii() or not text.isdigit() or len(text) > 3:
+        raise WireError("a status was expected")
+    return min(int(text), LOST)

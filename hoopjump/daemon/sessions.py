@@ -1,0 +1,295 @@
+"""The verb ``session``: a process below sshd, started by ForceCommand, asks what it shall become.
+
+Every session is decided afresh: which login it belongs to, whether that login may still go on, whether its user may
+use the resource role it names. All that has to be over in 1.3 s, so that the hook has its answer within its own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from hoopjump.audit.events import Audit, AuditError, Kind, new_reference, trace_lines
+from hoopjump.config import Config
+from hoopjump.daemon import texts
+from hoopjump.daemon.handover import Handovers, HostKeyUnknownError
+from hoopjump.daemon.logins import Login, LoginTable
+from hoopjump.daemon.preflight import Preflight
+from hoopjump.daemon.running import Outcomes, Running, RunningSessions
+from hoopjump.daemon.server import Call
+from hoopjump.daemon.wire import Pair
+from hoopjump.daemon.wishes import Asked, RefusedError, Wish
+from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
+from hoopjump.decision.reasons import Reason
+from hoopjump.decision.request import RequestError, SessionRequest, read_request
+from hoopjump.decision.session import Role, SessionVerdict
+from hoopjump.decision.values import Access, LoginRequest, User, Verdict
+from hoopjump.errors import HoopjumpError
+
+ANSWER_SECONDS: Final = 1.3
+NOTICE_SECONDS: Final = 0.2
+STDIN_WAYS: Final = ("auto", "wait", "none")
+
+log = logging.getLogger(__name__)
+
+Judge = Callable[[LoginRequest, Certificate], Awaitable[Verdict]]
+
+
+class Watcher(Protocol):
+    """Learns that a login is real."""
+
+    def open(self, login: Login) -> None:
+        """A session of the login has called."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """All that a session needs to run; ``deadline`` is in Unix seconds."""
+
+    login: Login
+    certificate: Certificate
+    user: User
+    identity: str
+    deadline: int
+    request: SessionRequest
+    role: Role
+    verdict: SessionVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    running: Running
+    answer: list[Pair]
+
+
+class Sessions:
+    """Answers sessions, and follows those that run.
+
+    ``judge`` decides a login attempt as it stands now (:meth:`hoopjump.daemon.principals.Principals.judge`).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        table: LoginTable,
+        watch: Watcher,
+        judge: Judge,
+        preflight: Preflight,
+        outcomes: Outcomes,
+        handovers: Handovers,
+        executor: Executor,
+        audit: Audit,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._table = table
+        self._watch = watch
+        self._judge = judge
+        self._preflight = preflight
+        self._outcomes = outcomes
+        self._handovers = handovers
+        self._executor = executor
+        self._audit = audit
+        self._clock = clock
+        self._running = RunningSessions(table, outcomes, executor, audit, clock)
+
+    async def handle(self, call: Call) -> None:
+        """Answer one session; stays until its exit status is known where the hook tells it."""
+        asked = Asked(call, new_reference(), Wish.of(call.message))
+        try:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    answer = await self._answer(asked)
+            except TimeoutError:
+                raise RefusedError(Reason.GATEWAY_SLOW, detail=f"not decided within {ANSWER_SECONDS} s") from None
+        except RefusedError as refused:
+            await self._refuse(asked, refused)
+            return
+        if isinstance(answer, _Started):
+            await self._run(call, answer)
+        else:
+            await call.reply(answer)
+
+    def stop(self) -> None:
+        """Let go of running sessions; they go on, and end with their logins."""
+        self._running.stop()
+
+    async def _answer(self, asked: Asked) -> list[Pair] | _Started:
+        login = self._login(asked)
+        certificate = _certificate(asked, login)
+        # The user may have been deactivated since the login, the certificate may have ended.
+        verdict = await self._judge(LoginRequest(login.admission.account, login.admission.source), certificate)
+        if verdict.access is not Access.ALLOW or verdict.user is None or verdict.identity is None:
+            raise RefusedError(verdict.reason, verdict.sentence, trace=verdict.trace)
+        asked.user = user = verdict.user
+        request = _request(asked, login, self._config.handoff.sftp_server)
+        if request.role is None:
+            chosen = await self._preflight.choose(asked.wish, user)
+            if not isinstance(chosen, str):
+                return chosen
+            request = SessionRequest(chosen, named_by="command")
+        asked.role = name = request.role or ""
+        terminal = asked.wish.terminal
+        notice = asyncio.ensure_future(self._five_minutes(user, terminal=terminal))
+        try:
+            role, session = await self._preflight.decide(
+                request, name, user, terminal=terminal, permit_pty=certificate.permits("permit-pty")
+            )
+            deadline = min(one for one in (login.admission.deadline, verdict.deadline) if one is not None)
+            granted = _Granted(login, certificate, user, verdict.identity, deadline, request, role, session)
+            if session.mode == "spool" and asked.wish.stage != "run":
+                return self._spool(asked.wish, granted)
+            lines = texts.deadline_notice(deadline, self._clock())
+            if session.mode == "exec":
+                await asyncio.wait([notice], timeout=NOTICE_SECONDS)
+                found = notice.result() if notice.done() else None
+                lines += [f"hoopjump: {found}"] if found else []
+            # From here on nothing is waited for but what we make ourselves.
+            return await self._hand_over(asked, granted, lines)
+        finally:
+            notice.cancel()
+
+    def _login(self, asked: Asked) -> Login:
+        """The login that the peer belongs to: an admitted monitor is above it, and it runs as that account."""
+        login = self._table.above(asked.call.peer)
+        if login is None:
+            raise RefusedError(Reason.LOGIN_UNKNOWN, detail="no admitted monitor above the peer")
+        if login.admission.uid != asked.call.uid:
+            raise RefusedError(Reason.LOGIN_UNKNOWN, detail=f"below login {login.ref}, but of another uid")
+        asked.login = login
+        self._check_time(login)
+        self._watch.open(login)
+        return login
+
+    def _check_time(self, login: Login) -> None:
+        deadline = login.admission.deadline
+        if not login.live or (deadline is not None and deadline <= self._clock()):
+            raise RefusedError(Reason.LOGIN_ENDED)
+
+    async def _five_minutes(self, user: User, *, terminal: bool) -> str | None:
+        """Only sessions on a terminal are long enough for the question to be worth its while."""
+        if not terminal:
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._outcomes.five_minute_notice, user)
+
+    def _spool(self, wish: Wish, granted: _Granted) -> list[Pair]:
+        section = self._config.session
+        # Without a command the input is all there is to run, so its end is waited for.
+        usual = "wait" if granted.request.command is None else section.stdin
+        return [
+            ("outcome", "spool"),
+            ("stdin", wish.stdin if wish.stdin in STDIN_WAYS else usual),
+            ("stdin-wait-ms", str(round(section.stdin_wait * 1000))),
+            ("stdin-hint-ms", str(round(section.stdin_hint * 1000))),
+            ("stdin-limit", str(section.stdin_limit)),
+            *(("notice", line) for line in texts.deadline_notice(granted.deadline, self._clock())),
+        ]
+
+    async def _hand_over(self, asked: Asked, granted: _Granted, notices: list[str]) -> _Started:
+        login, verdict = granted.login, granted.verdict
+        # The directory and the gateway have been asked meanwhile.
+        self._check_time(login)
+        try:
+            handover = await self._handovers.open(
+                login,
+                granted.certificate,
+                verdict,
+                identity=granted.identity,
+                deadline=granted.deadline,
+                term=asked.wish.term,
+                ref=asked.ref,
+            )
+        except HostKeyUnknownError as error:
+            raise RefusedError(Reason.GATEWAY_HOST_KEY_UNKNOWN, detail=error.message) from error
+        except (HoopjumpError, OSError) as error:
+            raise RefusedError(Reason.INTERNAL, detail=f"no handover: {error}") from error
+        running = Running(
+            asked.ref,
+            login,
+            granted.user,
+            granted.role,
+            verdict.verb or "exec",
+            asked.call.peer,
+            handover,
+            self._clock(),
+        )
+        try:
+            self._running.begin(running)
+            fields = asked.fields()
+            fields.update({"verb": running.verb, "way": verdict.mode or "", "deadline": granted.deadline})
+            self._audit.record(Kind.SESSION_STARTED, asked.ref, **fields)
+        except (AuditError, OSError) as error:
+            handover.close()
+            raise RefusedError(Reason.INTERNAL, detail=f"no session: {error}") from error
+        answer: list[Pair] = [("outcome", "exec" if verdict.mode == "exec" else "run")]
+        answer += [("argv", word) for word in handover.argv]
+        answer += [("env", name + b"=" + value) for name, value in handover.environment.items()]
+        if verdict.mode == "exec":
+            answer += [("notice", line) for line in notices]
+        else:
+            answer.append(("output-buffer", str(self._config.session.output_buffer)))
+        return _Started(running, answer)
+
+    async def _run(self, call: Call, started: _Started) -> None:
+        try:
+            await call.reply(started.answer)
+        except BaseException:
+            self._running.end(started.running)
+            raise
+        if started.answer[0][1] == "run":
+            await self._running.status(started.running, call)
+        else:
+            self._running.follow(started.running)
+
+    async def _refuse(self, asked: Asked, refused: RefusedError) -> None:
+        fields = asked.fields()
+        fields.update({"reason": refused.reason.code, "sentence": refused.sentence})
+        if refused.detail is not None:
+            fields["detail"] = refused.detail
+        if refused.trace:
+            fields["trace"] = trace_lines(refused.trace)
+        # Nothing is let through here, so a trail that cannot be written is only complained of.
+        with contextlib.suppress(AuditError):
+            self._audit.record(Kind.SESSION_REFUSED, asked.ref, **fields)
+        await asked.call.reply(
+            [
+                ("outcome", "refuse"),
+                ("exit", str(refused.reason.value.exit_status)),
+                ("reason", refused.reason.code),
+                ("ref", asked.ref),
+                *(("stdout", line) for line in refused.stdout),
+                *(("text", line) for line in texts.refusal(refused.reason, refused.sentence, asked.ref)),
+            ]
+        )
+
+
+def _certificate(asked: Asked, login: Login) -> Certificate:
+    """SSH_USER_AUTH (sshd_config(5) ExposeAuthInfo) names one public key: the certificate last admitted here."""
+    if asked.wish.user_auth is None:
+        raise RefusedError(Reason.LOGIN_MISMATCH, detail="no SSH_USER_AUTH; is ExposeAuthInfo on?")
+    keys = [line for line in asked.wish.user_auth.splitlines() if line.split(b" ")[0] == b"publickey"]
+    if len(keys) != 1:
+        raise RefusedError(Reason.LOGIN_MISMATCH, detail=f"SSH_USER_AUTH names {len(keys)} public keys")
+    try:
+        certificate = read_certificate(keys[0].removeprefix(b"publickey "))
+    except CertificateError as error:
+        raise RefusedError(Reason.LOGIN_MISMATCH, detail=f"SSH_USER_AUTH: {error}") from error
+    if not login.admitted_with(certificate.blob):
+        raise RefusedError(Reason.LOGIN_MISMATCH, detail="SSH_USER_AUTH names another certificate")
+    asked.certificate = certificate
+    return certificate
+
+
+def _request(asked: Asked, login: Login, sftp_server: str) -> SessionRequest:
+    try:
+        return read_request(login.admission.account, asked.wish.resource, asked.wish.command, sftp_server)
+    except RequestError as error:
+        raise RefusedError(error.reason, error.sentence) from error
