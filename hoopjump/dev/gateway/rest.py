@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -39,6 +40,13 @@ def failure(status: int, message: str) -> web.Response:
 def empty(status: int = 204) -> web.Response:
     """An answer without a body; the gateway names a content type all the same."""
     return web.Response(status=status, headers={"Content-Type": "application/json; charset=utf-8"})
+
+
+def sql_like(text: str) -> re.Pattern[str]:
+    """An SQL LIKE pattern; a backslash takes the next character as it is (PostgreSQL's default escape)."""
+    parts = re.findall(r"\\.|.", text, re.DOTALL)
+    wild = {"%": ".*", "_": "."}
+    return re.compile("".join(wild.get(part) or re.escape(part[-1]) for part in parts) + r"\Z", re.DOTALL)
 
 
 def unknown_route() -> web.Response:

@@ -12,7 +12,7 @@ from hoopjump.dev.gateway import shapes
 from hoopjump.dev.gateway.access import rule_for, visible
 from hoopjump.dev.gateway.identity import Caller
 from hoopjump.dev.gateway.model import Agent, Role, Store, new_id, now
-from hoopjump.dev.gateway.rest import FAULTS, STORE, answer, body_of, empty, failure, guarded
+from hoopjump.dev.gateway.rest import FAULTS, STORE, answer, body_of, empty, failure, guarded, sql_like
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{3,254}\Z")
 _REQUIRED = {
@@ -31,12 +31,6 @@ DEFAULT_COMMANDS = {
 }  # fmt: skip
 
 
-def _like(pattern: str) -> re.Pattern[str]:
-    """An SQL LIKE pattern."""
-    parts = ({"%": ".*", "_": "."}.get(character, re.escape(character)) for character in pattern)
-    return re.compile("".join(parts) + r"\Z", re.DOTALL)
-
-
 def _shape(request: web.Request, role: Role, *, with_secret: bool = False) -> shapes.Json:
     return shapes.role(role, online=role.name not in request.app[FAULTS].agent_offline, with_secret=with_secret)
 
@@ -47,7 +41,7 @@ async def _list(request: web.Request, caller: Caller) -> web.Response:
     query = request.query
     for attribute in ("type", "subtype", "name"):
         if query.get(attribute):
-            pattern = _like(query[attribute])
+            pattern = sql_like(query[attribute])
             rows = [role for role in rows if pattern.match(getattr(role, attribute))]
     if query.get("agent_id"):
         rows = [role for role in rows if role.agent_id == query["agent_id"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 
@@ -12,7 +11,7 @@ from hoopjump.dev.gateway import reviews, shapes
 from hoopjump.dev.gateway.access import rule_for, visible
 from hoopjump.dev.gateway.identity import Caller
 from hoopjump.dev.gateway.model import Review, Role, Session, Store, now
-from hoopjump.dev.gateway.rest import STORE, answer, body_of, empty, failure, guarded
+from hoopjump.dev.gateway.rest import STORE, answer, body_of, empty, failure, guarded, sql_like
 from hoopjump.dev.gateway.roles_command import agent_code, command_of, run_once
 from hoopjump.dev.gateway.targets import environment_of
 
@@ -28,15 +27,10 @@ def _may_read(store: Store, caller: Caller, row: Session) -> bool:
 async def _list(request: web.Request, caller: Caller) -> web.Response:
     store, query = request.app[STORE], request.query
     rows = [row for row in reversed(store.sessions) if _may_read(store, caller, row)]
-    if "user" in query:
-        rows = [row for row in rows if row.user_id == query["user"]]
-    if "connection" in query:
-        pattern = re.compile(
-            "".join("." if c == "_" else ".*" if c == "%" else re.escape(c) for c in query["connection"])
-        )
-        rows = [row for row in rows if pattern.fullmatch(row.connection)]
-    if "type" in query:
-        rows = [row for row in rows if row.type == query["type"]]
+    for name, column in (("user", "user_id"), ("connection", "connection"), ("type", "type")):
+        if name in query:
+            pattern = sql_like(query[name])
+            rows = [row for row in rows if pattern.match(getattr(row, column))]
     if "review.status" in query:
         rows = [row for row in rows if row.review and row.review.status == query["review.status"]]
     if "start_date" in query:
