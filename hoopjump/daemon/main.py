@@ -21,15 +21,23 @@ from hoopjump.audit.events import Audit, Sink
 from hoopjump.audit.sinks import FileSink, LogSink
 from hoopjump.config import DEFAULT_PATH, Config, ConfigError, load, read_secret
 from hoopjump.daemon import logs, processes, systemd
+from hoopjump.daemon.admin import Administration
+from hoopjump.daemon.agents import AgentSockets
+from hoopjump.daemon.handover import Handovers
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.lookups import Lookups
 from hoopjump.daemon.policy import PolicySource
+from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.principals import Principals
 from hoopjump.daemon.server import Peers, Server
+from hoopjump.daemon.sessions import Sessions
 from hoopjump.daemon.watch import Watch
 from hoopjump.errors import HoopjumpError
 from hoopjump.gateway.client import GatewayClient
 from hoopjump.gateway.directory import Directory
+from hoopjump.gateway.roles import Roles
+from hoopjump.gateway.sessions import Sessions as GatewaySessions
+from hoopjump.handoff.issue import PrivateKeySigner
 
 EX_FAILURE: Final = 1
 EX_CONFIG: Final = 2
@@ -54,14 +62,36 @@ class Daemon:
             sinks.append(FileSink(config.audit.file))
         audit = Audit(sinks)
         client = GatewayClient(config.gateway, read_secret(config.gateway.api_key), config.daemon.gateway_threads)
+        signer = PrivateKeySigner.from_openssh(read_secret(config.handoff.ca_key))
+        state = config.daemon.state_dir
         self._threads = ThreadPoolExecutor(config.daemon.gateway_threads, thread_name_prefix="gateway")
-        self._table = LoginTable(config.daemon.state_dir / "logins")
+        self._table = LoginTable(state / "logins")
         self._watch = Watch(self._table, audit, config.sshd)
-        lookups = Lookups(Directory(client, config.gateway), self._threads, config.gateway.cache)
         principals = Principals(
-            PolicySource(config), lookups, self._table, self._watch, audit, rootless=config.sshd.rootless
+            PolicySource(config),
+            Lookups(Directory(client, config.gateway), self._threads, config.gateway.cache),
+            self._table,
+            self._watch,
+            audit,
+            rootless=config.sshd.rootless,
         )
-        self._server = Server({"principals": principals.handle}, peers, config.daemon.calls_per_uid)
+        self._sessions = Sessions(
+            config,
+            table=self._table,
+            watch=self._watch,
+            judge=principals.judge,
+            preflight=Preflight(Roles(client, config.gateway), self._threads),
+            outcomes=GatewaySessions(client),
+            handovers=Handovers(config, signer, AgentSockets(state / "agents", self._table, audit), audit),
+            executor=self._threads,
+            audit=audit,
+        )
+        administration = Administration(self._table, self._watch.cut, config.audit.file)
+        self._server = Server(
+            {"principals": principals.handle, "session": self._sessions.handle, **administration.handlers},
+            peers,
+            config.daemon.calls_per_uid,
+        )
 
     async def serve(self) -> None:
         """Take up the logins there are, answer until SIGTERM or SIGINT, and leave the logins to the next daemon."""
@@ -85,6 +115,7 @@ class Daemon:
     async def _shutdown(self) -> None:
         systemd.notify("STOPPING=1", os.environ)
         await self._server.stop()
+        self._sessions.stop()
         self._watch.stop()
         self._threads.shutdown(wait=False, cancel_futures=True)
         log.info("hoopjumpd has stopped, %d logins stay", len(self._table))

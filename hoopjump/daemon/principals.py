@@ -72,6 +72,9 @@ class Principals:
             fields["detail"] = "no such account, an account of uid 0, or the account database did not answer"
             reason = Reason.ACCOUNT_NOT_ALLOWED
             await self._deny(call, reason, reason.sentence(account=request.account), fields)
+        elif call.peer_ended:
+            # sshd waits for its hook, so it has gone on without us, perhaps to another certificate.
+            log.warning("an answer came too late: hook %d has ended, nothing is admitted", call.peer.pid)
         else:
             admission = Admission(
                 account=request.account,
