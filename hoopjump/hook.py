@@ -1,4 +1,4 @@
-#!/usr/bin/python3 -ISE
+#!/usr/bin/python3 -ISEcimport sys;any(exec(p,globals())for p in open(sys.argv.pop(1)).read().split("\n#:"))
 """Everything that sshd starts: twice for every login, and once for every session. Standard library only.
 
 ``hook principals --user=%u --key-id=%i --serial=%s --ca=%F --cert=%k [--connection=%C]`` is the
@@ -8,11 +8,18 @@ logs the whole argv, certificate included, of a hook that does not (auth2-pubkey
 ``hook session`` is the ForceCommand: it asks the daemon what this session is, and refuses, becomes a program, or runs
 one between two spools. ``--socket=PATH`` names another daemon. The hook relays and checks form; it decides nothing.
 
-sshd stretches each authentication step to a power of two of 5 to 9 ms (auth2.c ensure_minimum_time_since), so every
-import is paid for four times over. What is imported here is compiled into the interpreter and costs nothing. Measured
-on Debian 12: ``os`` 0.8 ms, ``socket`` 3.6 ms, ``argparse`` and ``json`` 6 ms, site (hence -S) 2.5 ms, the end of the
-interpreter (hence ``_exit``) 0.9 ms. ``select`` (0.1 ms) and ``ctypes`` (3 ms, while the daemon thinks) are imported
-where a session is spooled. The file runs on every Python from 3.6 on.
+sshd stretches each authentication step to 5 to 9 ms times a power of two (auth2.c ensure_minimum_time_since), so a
+millisecond too many here can cost a login thirty. Measured on Debian 12, where a bare interpreter takes 5 ms:
+
+- ``os`` costs 0.8 ms, ``socket`` 3.6, ``signal`` 2, ``argparse`` and ``json`` 6, site (hence -S) 2.5, the end of the
+  interpreter (hence ``_exit``) 0.9. What is imported at the top is part of the interpreter and costs nothing.
+  ``select`` and ``ctypes`` (4 ms, while the daemon thinks) are imported where a session is spooled.
+- Python compiles a whole file before it runs a line: 4 ms for this one, since nothing may cache it. So the first line
+  starts Python with a program that compiles this file part by part, and ``principals`` ends before the second part.
+  ``python3 -ISE hook.py principals`` does the same, later. A line of ``#`` and ``:`` alone parts them; the first line
+  keeps within the 127 characters that Linux before 5.1 reads (execve(2)).
+
+The file is ASCII, and runs on every Python from 3.6 on.
 """
 
 import _signal  # type: ignore[import-not-found]  # what `signal` wraps in enums, for 2 ms
@@ -33,12 +40,9 @@ VERSION = 1
 DEADLINE = 2.0  # seconds for one question; the daemon answers within 1.5
 FRAME_LIMIT = 262144
 LINE_LIMIT = 2048
-ROUNDS = 16  # questions that one session may take: plan, choices, run
 CHUNK = 65536  # the size of a pipe
 
 EX_USAGE, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_INTERRUPTED = 64, 65, 69, 75, 77, 130
-
-AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
 
 
 class HookError(Exception):
@@ -86,11 +90,6 @@ def log(text: str) -> None:
         pass
 
 
-def reference() -> str:
-    """A short name for one failure, which the user and the log share."""
-    return posix.urandom(4).hex()
-
-
 # -- The wire: frames of netstrings (docs/architecture.md) -----------------------------------------------------------
 
 
@@ -133,14 +132,6 @@ def one(answer: "dict[str, list[bytes]]", key: str) -> bytes:
     if len(values) != 1:
         raise ProtocolError("%s stands %d times" % (key, len(values)))
     return values[0]
-
-
-def number(answer: "dict[str, list[bytes]]", key: str, highest: int) -> int:
-    """The only value of a key as a number from 0 to ``highest``; raises ProtocolError."""
-    value = one(answer, key)
-    if not value.isdigit() or len(value) > 18 or int(value) > highest:
-        raise ProtocolError("%s is not a number up to %d" % (key, highest))
-    return int(value)
 
 
 def left(end: float) -> float:
@@ -214,28 +205,31 @@ def ask(
 
 PRINCIPAL = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:|+-")
 HOST = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:[]_-")
-KEYS = {"user": "account", "key-id": "key-id", "serial": "serial", "ca": "ca", "cert": "certificate"}
+KEYS = {
+    "user": "account",
+    "key-id": "key-id",
+    "serial": "serial",
+    "ca": "ca",
+    "cert": "certificate",
+    "connection": "connection",
+}
 
 
 def principals(path: str, options: "dict[str, bytes]") -> int:
-    """Print the line that lets this certificate in, or nothing. Exits 0 in either case, and tells the log why."""
-    names = dict(KEYS, connection="connection") if "connection" in options else KEYS
-    try:
-        pairs = [("v", b"%d" % VERSION), ("verb", b"principals")]
-        answer, _ = ask(path, encode(pairs + [(names[name], options[name]) for name in names]))
-        outcome = one(answer, "outcome")
-        if outcome == b"line":
-            line = one(answer, "line")
-            if not well_formed(line):
-                raise ProtocolError("the line is not a principals line of ours")
-            posix.write(1, line + b"\n")
-        elif outcome not in (b"deny", b"refuse"):
-            raise ProtocolError("an outcome that is no answer to principals")
-    except KeyError as missing:
-        log("principals: denied: the command line lacks --%s=; compare `hoopjump sshd render`" % missing.args[0])
-    except (HookError, ProtocolError, OSError) as error:
-        account = options["user"].decode("utf-8", "replace")
-        log("principals: denied for account %s: %s (ref %s)" % (account, error, reference()))
+    """Print the line that lets this certificate in, or nothing."""
+    pairs = [("v", b"%d" % VERSION), ("verb", b"principals")]
+    for option, key in KEYS.items():
+        if option in options:
+            pairs.append((key, options[option]))
+    answer, _ = ask(path, encode(pairs))
+    outcome = one(answer, "outcome")
+    if outcome == b"line":
+        line = one(answer, "line")
+        if not well_formed(line):
+            raise ProtocolError("the line is not a principals line of ours")
+        posix.write(1, line + b"\n")
+    elif outcome not in (b"deny", b"refuse"):
+        raise ProtocolError("an outcome that is no answer to principals")
     return 0
 
 
@@ -260,12 +254,71 @@ def is_option(option: bytes) -> bool:
     return bool(host) and HOST.issuperset(host) and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
 
 
-# -- hook session ----------------------------------------------------------------------------------------------------
+# -- The start -------------------------------------------------------------------------------------------------------
+
+
+def main(words: "list[str]") -> int:
+    """Run one verb; returns the exit status. A fault shows a user no more than a sentence and a reference."""
+    options = {}
+    for word in words[1:]:
+        name, _, value = word.partition("=")
+        options[name[2:]] = value.encode(sys.getfilesystemencoding(), "surrogateescape")
+    path = options.get("socket", SOCKET.encode()).decode(sys.getfilesystemencoding(), "surrogateescape")
+    verb = words[0] if words else ""
+    try:
+        if verb == "principals":
+            return principals(path, options)
+        if verb == "session":
+            return session(path)
+        raise HookError(EX_USAGE, "usage: hook principals|session [--socket=PATH] [--NAME=VALUE ...]")
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
+    except HookError as error:
+        failure = error
+    except ProtocolError as error:
+        sentence = "The bastion's parts do not understand each other."
+        failure = HookError(EX_UNAVAILABLE, sentence, "the daemon's answer: %s" % error, "protocol")
+    except BaseException as error:
+        # The kind and place of a fault, never its message: that may hold what a log must not.
+        place = error.__traceback__
+        while place and place.tb_next:
+            place = place.tb_next
+        detail = "%s in %s of the hook" % (type(error).__name__, place.tb_frame.f_code.co_name if place else "?")
+        failure = HookError(EX_UNAVAILABLE, "Something went wrong on the bastion.", detail, "internal")
+    labels, detail = [failure.code] if failure.code else [], str(failure)
+    if detail:
+        labels.append("ref " + posix.urandom(4).hex())
+        account = options.get("user", b"").decode("utf-8", "replace")
+        log("%s%s: %s (%s)" % (verb, " denied for account " + account if account else "", detail, labels[-1]))
+    if verb == "principals":
+        return 0
+    say([("hoopjump: %s%s" % (failure.sentence, " (%s)" % ", ".join(labels) if labels else "")).encode()])
+    return failure.status
+
+
+if __name__ == "__main__" and sys.argv[1:2] != ["session"]:
+    posix._exit(main(sys.argv[1:]))
+
+#:
+# -- hook session ------------------------------------------------------------------------------------------------------
+
+ROUNDS = 16  # questions that one session may take: plan, choices, run
+AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
+
+
+def number(answer: "dict[str, list[bytes]]", key: str, highest: int) -> int:
+    """The only value of a key as a number from 0 to ``highest``; raises ProtocolError."""
+    value = one(answer, key)
+    if not value.isdigit() or len(value) > 18 or int(value) > highest:
+        raise ProtocolError("%s is not a number up to %d" % (key, highest))
+    return int(value)
 
 
 def session(path: str) -> int:
     """Do what the daemon says about this session; returns the exit status, or becomes another program."""
-    facts, choice, gathered = session_facts(), [], None  # type: ignore[var-annotated]
+    facts = session_facts()
+    choice = []  # type: list[tuple[str, bytes]]
+    gathered = None  # type: Input | None
     for _ in range(ROUNDS):
         stage = b"run" if gathered else b"plan"
         pairs = [("v", b"%d" % VERSION), ("verb", b"session"), ("stage", stage)]
@@ -460,19 +513,25 @@ class Input:
         poller.register(1, 0)
         while True:
             waited = time.monotonic() - began
-            if self.mode == b"auto" and not size and waited >= self.wait:
-                self.open = True
-                return
-            if not hinted and waited >= self.hint:
-                hinted = True
-                say([b"hoopjump: waiting for the end of the input (Ctrl-D on a terminal); then it is sent"])
-            until = self.wait if self.mode == b"auto" and not size else None if hinted else self.hint
-            events = dict(poller.poll(None if until is None else (until - waited) * 1000 + 1))
+            if self.mode == b"auto" and not size:
+                rest = self.wait - waited
+                if rest <= 0:
+                    self.open = True
+                    return
+            else:
+                rest = self.hint - waited
+                if rest <= 0 and not hinted:
+                    hinted = True
+                    say([b"hoopjump: waiting for the end of the input (Ctrl-D on a terminal); nothing runs before"])
+            events = dict(poller.poll(rest * 1000 + 1 if rest > 0 else None))
+            try:
+                data = posix.read(0, CHUNK) if 0 in events else None
+            except OSError:  # a terminal that has gone
+                raise self.torn() from None
             if 1 in events:
                 raise self.torn()
-            if 0 not in events:
+            if data is None:
                 continue
-            data = posix.read(0, CHUNK)
             size += len(data)
             if size > self.limit:
                 sentence = "The input is larger than %d bytes, the most that can be sent whole; nothing was run."
@@ -617,7 +676,7 @@ class Job:
         poller.register(woken, select.POLLIN)
         if self.input.open:
             poller.register(0, select.POLLIN)
-        delay = 1
+        delay, written = 1, 0
         while not self.signal:
             self.reap()
             try:
@@ -628,7 +687,8 @@ class Job:
             if self.status is not None and all(stream.sent == stream.size() for stream in self.streams):
                 break
             self.throttle()
-            delay = 1 if any(moved) else min(2 * delay, IDLE)
+            before, written = written, sum(stream.size() for stream in self.streams)
+            delay = 1 if any(moved) or written != before else min(2 * delay, IDLE)
             for stream in self.streams:
                 poller.register(stream.target, select.POLLOUT if stream.blocked else 0)
             for descriptor, event in poller.poll(0 if any(moved) else delay):
@@ -714,46 +774,6 @@ class Job:
         except (OSError, ProtocolError) as error:
             log("session: the daemon did not take the status %d: %s" % (status, error))
             return status
-
-
-# -- The start -------------------------------------------------------------------------------------------------------
-
-
-def main(words: "list[str]") -> int:
-    """Run one verb; returns the exit status. No fault of ours shows a user more than a sentence and a reference."""
-    options = {}
-    for word in words[1:]:
-        name, _, value = word.partition("=")
-        options[name[2:]] = value.encode(sys.getfilesystemencoding(), "surrogateescape")
-    path = options.pop("socket", SOCKET.encode()).decode(sys.getfilesystemencoding(), "surrogateescape")
-    verb = words[0] if words else ""
-    if verb not in ("principals", "session"):
-        say([b"usage: hook principals|session [--socket=PATH] [--NAME=VALUE ...]"])
-        return EX_USAGE
-    try:
-        return principals(path, options) if verb == "principals" else session(path)
-    except KeyboardInterrupt:
-        return EX_INTERRUPTED
-    except HookError as error:
-        failure = error
-    except ProtocolError as error:
-        sentence = "The bastion's parts do not understand each other."
-        failure = HookError(EX_UNAVAILABLE, sentence, "the daemon's answer: %s" % error, "protocol")
-    except BaseException as error:
-        # The kind and place of a fault, never its message: that may hold what a log must not.
-        place = error.__traceback__
-        while place and place.tb_next:
-            place = place.tb_next
-        detail = "%s in line %d of the hook" % (type(error).__name__, place.tb_lineno if place else 0)
-        failure = HookError(EX_UNAVAILABLE, "Something went wrong on the bastion.", detail, "internal")
-    ref = reference()
-    if failure.args[0]:
-        log("%s: %s (ref %s)" % (verb, failure, ref))
-    if verb == "principals":
-        return 0
-    labels = [label for label in (failure.code, failure.args[0] and "ref " + ref) if label]
-    say([("hoopjump: %s%s" % (failure.sentence, " (%s)" % ", ".join(labels) if labels else "")).encode()])
-    return failure.status
 
 
 if __name__ == "__main__":
