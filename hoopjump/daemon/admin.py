@@ -6,14 +6,18 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from hoopjump.audit.events import AuditError, Event, certificate_facts
+from hoopjump.audit.events import AuditError, Event
 from hoopjump.audit.sinks import find
 from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.server import Call, Handler
 from hoopjump.daemon.wire import WireError
 from hoopjump.decision.certificate import parse_certificate
+from hoopjump.decision.reasons import printable
+
+# Of a frame's 262,144 bytes; the JSON stands there within a netstring, beside little else.
+ANSWER_LIMIT: Final = 200_000
 
 Cut = Callable[[Login, str], None]
 Row = dict[str, Any]
@@ -36,9 +40,28 @@ class Administration:
         return {"logins": self.logins, "end": self.end, "explain": self.explain}
 
     async def logins(self, call: Call) -> None:
-        """All logins, the oldest first: a list of objects."""
-        ordered = sorted(self._table, key=lambda login: login.admitted_at)
-        await _answer(call, [_login_row(login) for login in ordered])
+        """The logins, oldest first: ``{"logins": [objects], "next": where to go on, or null}``.
+
+        One answer holds some hundreds of them; the next question gives the last ``next`` back as ``after``.
+        """
+        after = call.message.text("after") or ""
+        ordered = sorted(
+            ((f"{login.admitted_at:020.6f} {login.ref}", login) for login in self._table), key=lambda pair: pair[0]
+        )
+        rows: list[Row] = []
+        left = ANSWER_LIMIT
+        last = None
+        for mark, login in ordered:
+            if mark <= after:
+                continue
+            row = _login_row(login)
+            left -= len(json.dumps(row))
+            if left < 0:
+                await _answer(call, {"logins": rows, "next": last})
+                return
+            rows.append(row)
+            last = mark
+        await _answer(call, {"logins": rows, "next": None})
 
     async def end(self, call: Call) -> None:
         """End the login ``login``: ``{"login": …, "found": true or false}``. It closes when its sshd has ended."""
@@ -52,8 +75,8 @@ class Administration:
         """What is known of ``ref``.
 
         ``events`` are the audit file's with this reference, ``of_login`` those of the login that they belong to
-        (empty when the reference is the login's own), ``login`` the login if it still is one. ``trail`` is the file's
-        path, or null; ``fault`` says why it could not be read, else null.
+        (empty when the reference is the login's own), each the newest ones that an answer can hold; ``login`` is the
+        login if it still is one. ``trail`` is the file's path, or null; ``fault`` says why it could not be read.
         """
         ref = _wanted(call, "ref")
         events: list[Event] = []
@@ -73,8 +96,8 @@ class Administration:
             {
                 "ref": ref,
                 "login": None if login is None else _login_row(login),
-                "events": [_event_row(event) for event in events],
-                "of_login": [_event_row(event) for event in related],
+                "events": _newest(events),
+                "of_login": _newest(related),
                 "trail": None if self._trail is None else str(self._trail),
                 "fault": fault,
             },
@@ -91,6 +114,7 @@ def _wanted(call: Call, key: str) -> str:
 def _login_row(login: Login) -> Row:
     admission = login.admission
     user = admission.user
+    certificate = parse_certificate(admission.certificate)
     return {
         "login": login.ref,
         "state": login.state.value,
@@ -106,13 +130,20 @@ def _login_row(login: Login) -> Row:
         "deadline": admission.deadline,
         "monitor": login.monitor.pid,
         "sessions": len(login.session_processes),
-        "certificate": certificate_facts(parse_certificate(admission.certificate)),
+        "certificate": {"serial": str(certificate.serial), "key_id": printable(certificate.key_id)},
     }
 
 
-def _event_row(event: Event) -> Row:
-    row: Row = json.loads(event.to_json())
-    return row
+def _newest(events: list[Event]) -> list[Row]:
+    rows: list[Row] = []
+    left = ANSWER_LIMIT // 2
+    for event in reversed(events):
+        text = event.to_json()
+        left -= len(text)
+        if left < 0:
+            break
+        rows.append(json.loads(text))
+    return rows[::-1]
 
 
 async def _answer(call: Call, value: object) -> None:
