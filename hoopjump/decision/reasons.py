@@ -174,7 +174,7 @@ class Reason(Enum):
     )
     ROLE_MALFORMED = Explanation(
         "role-malformed",
-        "That is not a name of a resource role (3 to 254 of A-Z a-z 0-9 _ . -).",
+        "That is not a name of a resource role (3 to 254 of A-Z a-z 0-9 _ . -, no dash in front).",
         "ssh bastion ROLE [COMMAND]",
         EX_USAGE,
     )

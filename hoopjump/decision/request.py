@@ -19,7 +19,8 @@ NamedBy = Literal["login", "resource", "command"]
 # One word of argv is bounded at 131,072 bytes (MAX_ARG_STRLEN), and the name of the resource role is added in front.
 COMMAND_LIMIT: Final = 100_000
 
-_ROLE: Final = re.compile(r"[A-Za-z0-9_.-]{3,254}\Z")  # the gateway's rule for names of connections
+# The gateway's rule for names of connections, but for a dash in front: `-oProxyCommand` must never become an argument.
+_ROLE: Final = re.compile(r"(?!-)[A-Za-z0-9_.-]{3,254}\Z")
 # SSH_ORIGINAL_COMMAND of a subsystem is the command line of sshd's Subsystem directive.
 _SFTP_SERVER: Final = re.compile(rb"(?:internal-sftp|/[^\s;&|<>$`'\"\\()]*/sftp-server)(?: [A-Za-z0-9 =,._/-]*)?\Z")
 _GIT: Final = re.compile(rb"git[ -](?:upload-pack|receive-pack|upload-archive)(?:\s|\Z)")

@@ -284,13 +284,34 @@ def _verifies(public: ed25519.Ed25519PublicKey, signature: bytes, message: bytes
     return True
 
 
-STRICTER_THAN_SSH_KEYGEN = """
-    signature-name-as-type type-with-nul rsa-even-modulus rsa-exponent-0 rsa-exponent-1 rsa-exponent-even
-    rsa-exponent-huge rsa-padded-modulus rsa-padded-exponent sk-application-with-nul key-id-ending-in-nul
-    key-id-not-utf-8 key-id-surrogate principal-ending-in-nul principal-not-utf-8 principal-overlong-utf-8
-    extensions-unsorted extension-twice extension-twice-apart extension-name-with-nul extension-name-not-utf-8
-    permit-unknown-with-data critical-unsorted critical-twice source-address-with-nul signature-sha1
-""".split()
+STRICTER_THAN_SSH_KEYGEN = {
+    "signature-name-as-type",
+    "type-with-nul",
+    "rsa-even-modulus",
+    "rsa-exponent-0",
+    "rsa-exponent-1",
+    "rsa-exponent-even",
+    "rsa-exponent-huge",
+    "rsa-padded-modulus",
+    "rsa-padded-exponent",
+    "sk-application-with-nul",
+    "key-id-ending-in-nul",
+    "key-id-not-utf-8",
+    "key-id-surrogate",
+    "principal-ending-in-nul",
+    "principal-not-utf-8",
+    "principal-overlong-utf-8",
+    "extensions-unsorted",
+    "extension-twice",
+    "extension-twice-apart",
+    "extension-name-with-nul",
+    "extension-name-not-utf-8",
+    "permit-unknown-with-data",
+    "critical-unsorted",
+    "critical-twice",
+    "source-address-with-nul",
+    "signature-sha1",
+}
 
 
 @pytest.mark.skipif(KEYGEN is None, reason="ssh-keygen is not installed")
@@ -298,7 +319,7 @@ def test_ssh_keygen_refuses_the_same_but_for_what_is_named_here(tmp_path: Path) 
     """A second opinion: `ssh-keygen -L` reads none of the table except where we are stricter on purpose."""
     assert _keygen_reads(tmp_path, Forged().blob)
     read = [name for name, (forged, _) in HOSTILE.items() if _keygen_reads(tmp_path, _raw(forged))]
-    assert set(read) <= set(STRICTER_THAN_SSH_KEYGEN)
+    assert set(read) <= STRICTER_THAN_SSH_KEYGEN
 
 
 def _raw(forged: Forged | bytes) -> bytes:
