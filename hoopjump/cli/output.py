@@ -72,7 +72,13 @@ def failed(error: HoopjumpError) -> None:
 
 def mark(passed: bool) -> str:
     """``ok`` or ``FAIL``, of equal width."""
-    return _coloured("ok  ", "green", sys.stdout) if passed else _coloured("FAIL", "red", sys.stdout)
+    return level("ok" if passed else "failure")
+
+
+def level(name: str) -> str:
+    """``ok``, ``warn`` or ``FAIL`` for the levels ok, warning and failure; of equal width."""
+    word, colour = {"ok": ("ok  ", "green"), "warning": ("warn", "yellow"), "failure": ("FAIL", "red")}[name]
+    return _coloured(word, colour, sys.stdout)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
