@@ -41,6 +41,8 @@ class Account:
 
 ACCOUNTS: Final = (
     Account("sshd"),
+    Account("postgres"),
+    Account("mysql"),
     Account("hoopjump"),
     Account("hoopjump-hook"),
     Account("hoop-agent", login=True),

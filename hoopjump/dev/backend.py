@@ -9,10 +9,12 @@ import os
 import pwd
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from hoopjump.dev import accounts, programs
+from hoopjump.dev.databases import MysqlServer, PostgresServer
 from hoopjump.dev.gateway import Gateway, RoleSpec, UserSpec
 from hoopjump.dev.identities import Workshop
 from hoopjump.dev.services import Service, answers, free_port, minimal_environment
@@ -27,14 +29,14 @@ PEOPLE: Final = (
 )
 
 
-def shell_role(name: str) -> RoleSpec:
-    """A resource role that is a shell on the agent's host; root's gateway runs it under an account without power."""
+def without_power(role: RoleSpec) -> RoleSpec:
+    """The role with its command run under an account without power, where root's gateway runs it."""
     if os.geteuid() != 0:
-        return RoleSpec(name, ("bash",))
+        return role
     uid, gid = accounts.ids(AGENT)
     home = str(accounts.home(AGENT))
     become = (str(programs.find("setpriv")), f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
-    return RoleSpec(name, (*become, "env", f"--chdir={home}", f"HOME={home}", "bash"))
+    return replace(role, command=(*become, "env", f"--chdir={home}", f"HOME={home}", *role.command))
 
 
 class Backend:
@@ -59,13 +61,27 @@ class Backend:
         self.gateway = Gateway.start(
             self._directory / "gateway",
             users=users,
-            roles=(shell_role("mybash"), *roles),
+            roles=(without_power(RoleSpec("mybash")), *roles),
             trusted_cas=trusted_cas,
             mapping=mapping,
             access_control=access_control,
         )
         self._stack.callback(self.gateway.stop)
         return self.gateway
+
+    def postgres(self, name: str = "pgdemo") -> PostgresServer:
+        """A PostgreSQL server, with a role that leads to it."""
+        server = self._stack.enter_context(PostgresServer())
+        role = RoleSpec.postgres(name, host=server.host, port=server.port, user=server.user, database=server.database)
+        self.gateway.add_role(without_power(role))
+        return server
+
+    def mysql(self, name: str = "mydemo") -> MysqlServer:
+        """A MariaDB server, with a role that leads to it."""
+        server = self._stack.enter_context(MysqlServer())
+        role = RoleSpec.mysql(name, host=server.host, port=server.port, user=server.user, database=server.database)
+        self.gateway.add_role(without_power(role))
+        return server
 
     def ssh_target(self, name: str = "web1") -> Service:
         """A second sshd, with a role of type ``ssh`` that leads to it."""

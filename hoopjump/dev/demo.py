@@ -60,11 +60,10 @@ class Demonstration:
         say(f"hoopjumpd  {bastion.socket}")
         say(f"gateway    127.0.0.1:{bastion.gateway.ssh_port}, an embedded stand-in for tests and trying out")
         if bastion.place.rootless:
-            say(
-                "\nEverything runs as you (rootless). In this mode sshd's monitor, the daemon and the sessions share one"
-            )
-            say("uid, so hoopjump cannot tell sshd from another program of yours, nor one user's processes from")
-            say("another's. As root, ./dev demo gives each its own account, in a private view of the machine.")
+            say("\nEverything runs as you (rootless). In this mode sshd's monitor, the daemon and the sessions")
+            say("share one uid, so hoopjump cannot tell sshd from another program of yours, nor one user's")
+            say("processes from another's. As root, ./dev demo gives each its own account, in a private view")
+            say("of the machine.")
 
     # -- The two ways in ---------------------------------------------------------------------------------------------
 
@@ -124,7 +123,7 @@ class Demonstration:
         tunnel = subprocess.Popen(self._argv(options, [], self.alice), stdin=subprocess.DEVNULL)
         try:
             wait_for(lambda: tunnel.poll() is not None or listening(port), what="the forward")
-            typed = ["psql", "-h", "127.0.0.1", "-p", str(port), *self.database.client_arguments, "-c", "SELECT 1"]
+            typed = ["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "noop", self.database.database, "-c", "SELECT 1"]
             self.screen.command(shlex.join(typed))
             done = subprocess.run(typed, capture_output=True, text=True, timeout=TERMINAL_SECONDS, check=False)
             self.screen.output(done.stdout + done.stderr)

@@ -1,0 +1,1 @@
+"""A real sshd, a real ssh, and everything of ours between them."""
