@@ -43,7 +43,7 @@ CREATE USER '{USER}'@'127.0.0.1';
 CREATE USER 'noop'@'127.0.0.1' IDENTIFIED BY 'noop';
 GRANT ALL ON {DATABASE}.* TO '{USER}'@'127.0.0.1';
 GRANT ALL ON {DATABASE}.* TO 'noop'@'127.0.0.1';
-"""
+"""  # noqa: S608 - constants of this module
 
 
 class DatabaseError(Exception):
@@ -195,10 +195,16 @@ class MysqlServer(_Server):
         accounts = self.directory / "accounts.sql"
         accounts.write_text(_MYSQL_SQL)
         self._process = self._spawn(
-            server, *settings, f"--init-file={accounts}", f"--socket={self.directory / 'mysql.sock'}", f"--bind-address={self.host}",
-            f"--port={self.port}", f"--pid-file={self.directory / 'pid'}", "--innodb-flush-log-at-trx-commit=0",
+            server,
+            *settings,
+            f"--init-file={accounts}",
+            f"--socket={self.directory / 'mysql.sock'}",
+            f"--bind-address={self.host}",
+            f"--port={self.port}",
+            f"--pid-file={self.directory / 'pid'}",
+            "--innodb-flush-log-at-trx-commit=0",
             "--skip-name-resolve",
-        )  # fmt: skip
+        )
         self._wait()
 
     def _query(self, sql: str) -> bool:

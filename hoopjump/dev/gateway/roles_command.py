@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hoopjump.dev.gateway.model import Role
 from hoopjump.dev.gateway.model import Session as Row
 from hoopjump.dev.gateway.ssh_session import Session
-from hoopjump.dev.gateway.targets import STDIN_WINDOW, Target
+from hoopjump.dev.gateway.targets import STDIN_GAP, STDIN_LIMIT, STDIN_WINDOW, Target
 
 if TYPE_CHECKING:
     from hoopjump.dev.gateway.ssh_connection import Connection
@@ -79,22 +79,22 @@ class CommandTarget(Target):
         for each in self._sessions:
             await self.connection.finish(each, status)
 
-    def stop(self) -> None:
+    def stop(self, *, killed: bool) -> None:
         """Kill what runs."""
         for process in self._processes:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-        super().stop()
+        super().stop(killed=killed)
 
     async def _once(self, session: Session, command: str) -> int:
-        piped = b""
-        # Input counts only if it has ended within the window; else all of it is dropped, and nobody told.
-        with contextlib.suppress(TimeoutError):
-            piped = await asyncio.wait_for(session.read_all(), STDIN_WINDOW)
-        discard = asyncio.ensure_future(session.read_all())
         payload = (command + "\n").encode("utf-8", "surrogateescape") if command else b""
-        payload += piped
+        reading = asyncio.ensure_future(session.read_all())
+        if await _ended_in_time(reading, session):
+            payload += reading.result()
+        if len(payload) > STDIN_LIMIT:
+            # More than a message to the agent may hold: it never comes to an end.
+            await self.connection.ended.wait()
         self.record("i", payload)
         environment = self.environment()
         process = await run_once(command_of(self.role, environment), environment)
@@ -103,7 +103,7 @@ class CommandTarget(Target):
             feed(process, payload), self._relay(process.stdout), self._relay(process.stderr, stderr=True)
         )
         await process.wait()
-        discard.cancel()
+        reading.cancel()
         return agent_code(process.returncode)
 
     async def _relay(self, stream: asyncio.StreamReader | None, *, stderr: bool = False) -> None:
@@ -146,6 +146,19 @@ class CommandTarget(Target):
             self.record("i", data)
             terminal.write(data)
             await terminal.written()
+
+
+async def _ended_in_time(reading: asyncio.Future[bytes], session: Session) -> bool:
+    """Input counts only if it has ended within the window; else all of it is dropped, and nobody told.
+
+    What keeps flowing is waited for: this server is slower than the real one, and that shall not be the client's loss.
+    """
+    await asyncio.wait({reading}, timeout=STDIN_WINDOW)
+    before = -1
+    while not reading.done() and session.received != before:
+        before = session.received
+        await asyncio.wait({reading}, timeout=STDIN_GAP)
+    return reading.done()
 
 
 class Terminal:

@@ -12,6 +12,8 @@ from hoopjump.dev.gateway.targets import Target, Unreachable, secrets_of
 class DatabaseTarget(Target):
     """A role of the kinds postgres and mysql, in direct-tcpip channels."""
 
+    abandoned = 0
+
     async def forward(self) -> asyncssh.SSHTCPSession[bytes]:
         """Connect to the role's server."""
         secrets = secrets_of(self.role)

@@ -11,7 +11,7 @@ import asyncssh
 from hoopjump.dev.gateway.model import Role
 from hoopjump.dev.gateway.model import Session as Row
 from hoopjump.dev.gateway.ssh_session import Session
-from hoopjump.dev.gateway.targets import STDIN_WINDOW, Target, Unreachable, secrets_of
+from hoopjump.dev.gateway.targets import KILLED, STDIN_WINDOW, Target, Unreachable, secrets_of
 
 if TYPE_CHECKING:
     from hoopjump.dev.gateway.ssh_connection import Connection
@@ -21,6 +21,8 @@ _CHUNK = 32 * 1024
 
 class SshTarget(Target):
     """A second sshd; everything is relayed, and the client closes the connection."""
+
+    abandoned = 0
 
     def __init__(self, connection: Connection, role: Role, row: Row) -> None:
         super().__init__(connection, role, row)
@@ -44,6 +46,7 @@ class SshTarget(Target):
                         agent_path=None,
                     )
                 except (OSError, asyncssh.Error, asyncssh.KeyImportError) as error:
+                    self.end(KILLED)
                     raise Unreachable(_sentence(error), visible=True) from error
             return self._upstream
 
@@ -100,11 +103,11 @@ class SshTarget(Target):
             self.row.event_size += len(data)
             await session.write(data, stderr=stderr)
 
-    def stop(self) -> None:
+    def stop(self, *, killed: bool) -> None:
         """Leave the other sshd."""
         if self._upstream is not None:
             self._upstream.abort()
-        super().stop()
+        super().stop(killed=killed)
 
 
 async def _read_within(session: Session, seconds: float) -> tuple[bool, bytes]:

@@ -244,7 +244,7 @@ class Connection(SSHServerConnection):
 
     async def _cut(self) -> None:
         if self.target is not None:
-            self.target.stop()
+            self.target.stop(killed=True)
         for session in list(self.sessions):
             await asyncio.wait(
                 {asyncio.ensure_future(session.write(f"hoop: {SILENT}\r\n".encode(), stderr=True))}, timeout=0.05
@@ -287,7 +287,7 @@ class Connection(SSHServerConnection):
         if self._expiry is not None:
             self._expiry.cancel()
         if self.target is not None:
-            self.target.stop()
+            self.target.stop(killed=False)
         self.turned_away.set()
         self.ended.set()
 

@@ -46,6 +46,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         self.command: str | None = None
         self.refusal: str | None = None
         self.at_eof = False
+        self.received = 0
         self._input: list[bytes] = []
         self._input_size = 0
         self._arrived = asyncio.Event()
@@ -127,6 +128,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Input from the client."""
+        self.received += len(data)
         self._input.append(data)
         self._input_size += len(data)
         if self._input_size > _READ_AHEAD and self._channel is not None:

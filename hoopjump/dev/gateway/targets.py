@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hoopjump.dev.gateway.ssh_session import Session
 
 STDIN_WINDOW = 0.1
+STDIN_GAP = 0.02
+STDIN_LIMIT = 16 * 1024 * 1024
 KILLED = 254
 
 
@@ -30,6 +32,9 @@ class Unreachable(Exception):  # noqa: N818 - an outcome
 
 class Target:
     """A role being used by one SSH connection."""
+
+    abandoned = KILLED
+    """The exit code of a session whose client went away."""
 
     def __init__(self, connection: Connection, role: Role, row: Row) -> None:
         self.connection = connection
@@ -45,12 +50,13 @@ class Target:
         """Serve a forward."""
         raise Unreachable
 
-    def stop(self) -> None:
-        """End what is running; the row says 254 unless it ended before."""
-        self.end(KILLED)
+    def stop(self, *, killed: bool) -> None:
+        """End what is running, because it was killed or because the client is gone."""
+        self.end(KILLED if killed else self.abandoned)
 
     def end(self, exit_code: int) -> None:
         """Close the row, once."""
+        self.connection.store.live.pop(self.row.id, None)
         if self.row.status != "done":
             self.row.end(exit_code)
 
