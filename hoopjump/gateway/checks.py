@@ -24,21 +24,21 @@ _LOGIN_LASTS: Final = {
 }
 
 
-class State(Enum):
-    """How a check came out; only ``FAIL`` keeps users out."""
+class Level(Enum):
+    """How a check came out; only ``FAILURE`` keeps users out."""
 
     OK = "ok"
-    WARN = "warn"
-    FAIL = "FAIL"
+    WARNING = "warning"
+    FAILURE = "failure"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of the answer; the hint names the next step."""
 
-    state: State
+    level: Level
     name: str
-    detail: str
+    text: str
     hint: str = ""
 
 
@@ -61,7 +61,7 @@ def run(client: GatewayClient, section: GatewaySection, local: Local) -> Iterato
         yield from _user_cas(server, local)
         yield _handoff_ca(server, local)
     else:
-        yield Finding(State.FAIL, "ssh-server", server.message, server.hint)
+        yield Finding(Level.FAILURE, "ssh-server", server.message, server.hint)
     yield from _host_keys(server, section)
     yield _guarded("five-minutes", lambda: _five_minutes(client))
 
@@ -70,7 +70,7 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except HoopjumpError as error:
-        return Finding(State.FAIL, name, error.message, error.hint)
+        return Finding(Level.FAILURE, name, error.message, error.hint)
 
 
 def _settings(client: GatewayClient) -> SshServerReply | HoopjumpError:
@@ -85,17 +85,17 @@ def _reachable(client: GatewayClient, section: GatewaySection) -> Finding:
     parts = urlsplit(section.api_url)
     if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
         return Finding(
-            State.WARN,
+            Level.WARNING,
             "api",
             f"{section.api_url} answers, without TLS: the API key crosses the network in clear",
             "serve the API over https and change gateway.api_url",
         )
-    return Finding(State.OK, "api", f"{section.api_url} answers")
+    return Finding(Level.OK, "api", f"{section.api_url} answers")
 
 
 def _version(client: GatewayClient) -> Finding:
     info = read(ServerInfoReply, client.get("serverinfo"))
-    return Finding(State.OK, "version", f"{info.version or 'not told'}, logins by {info.auth_method or 'not told'}")
+    return Finding(Level.OK, "version", f"{info.version or 'not told'}, logins by {info.auth_method or 'not told'}")
 
 
 def _key(client: GatewayClient, server: SshServerReply | HoopjumpError) -> Finding:
@@ -104,20 +104,20 @@ def _key(client: GatewayClient, server: SshServerReply | HoopjumpError) -> Findi
     whose = f"the key of '{info.name or info.id}'"
     auditor = "give hoopjump an API key of the group auditor"
     if info.is_admin or info.role == "admin":
-        return Finding(State.WARN, "api-key", f"{whose} is an admin's: it reads the targets' passwords", auditor)
+        return Finding(Level.WARNING, "api-key", f"{whose} is an admin's: it reads the targets' passwords", auditor)
     if not isinstance(server, GatewayError):
-        return Finding(State.OK, "api-key", f"{whose} is an auditor's")
+        return Finding(Level.OK, "api-key", f"{whose} is an auditor's")
     if server.status != 403:
-        return Finding(State.WARN, "api-key", f"{whose} is valid; what it may do is not known: {server.message}")
+        return Finding(Level.WARNING, "api-key", f"{whose} is valid; what it may do is not known: {server.message}")
     if not info.groups:
         return Finding(
-            State.WARN,
+            Level.WARNING,
             "api-key",
             f"{whose} has no group: it can grant any user any access, and sees no sessions",
             auditor,
         )
     return Finding(
-        State.WARN,
+        Level.WARNING,
         "api-key",
         f"{whose} is of {', '.join(info.groups)}: it can grant access, and sees only what these groups see",
         auditor,
@@ -128,10 +128,10 @@ def _mapping(server: SshServerReply, section: GatewaySection) -> Finding:
     ours = (section.cert_attribute, section.user_attribute)
     theirs = server.user_mapping and (server.user_mapping.cert_attr, server.user_mapping.user_attr)
     if theirs == ours:
-        return Finding(State.OK, "mapping", f"{ours[0]} names {ours[1]}, here as there")
+        return Finding(Level.OK, "mapping", f"{ours[0]} names {ours[1]}, here as there")
     there = f"{theirs[0]} names {theirs[1]}" if theirs else "nothing"
     return Finding(
-        State.FAIL,
+        Level.FAILURE,
         "mapping",
         f"here {ours[0]} names {ours[1]}, at the gateway {there}: one certificate could be two people",
         "set gateway.cert_attribute and gateway.user_attribute as at the gateway",
@@ -141,11 +141,11 @@ def _mapping(server: SshServerReply, section: GatewaySection) -> Finding:
 def _user_cas(server: SshServerReply, local: Local) -> Iterator[Finding]:
     name = "user-cas"
     if isinstance(local.user_cas, HoopjumpError):
-        yield Finding(State.FAIL, name, local.user_cas.message, local.user_cas.hint)
+        yield Finding(Level.FAILURE, name, local.user_cas.message, local.user_cas.hint)
         return
     if not isinstance(local.handoff_ca, HoopjumpError) and local.handoff_ca in local.user_cas:
         yield Finding(
-            State.FAIL,
+            Level.FAILURE,
             name,
             "the handoff CA is among trust.user_cas: its certificates are for the gateway only",
             "remove it from trust.user_cas",
@@ -153,35 +153,41 @@ def _user_cas(server: SshServerReply, local: Local) -> Iterator[Finding]:
     try:
         trusted = {authority.blob for authority in ssh_server.authorities(server)}
     except HoopjumpError as error:
-        yield Finding(State.FAIL, name, error.message, error.hint)
+        yield Finding(Level.FAILURE, name, error.message, error.hint)
         return
     missing = sorted(fingerprint(blob) for blob in local.user_cas - trusted)
     if not local.user_cas:
-        yield Finding(State.FAIL, name, "trust.user_cas holds no CA, so nobody can log in", "hoopjump gateway sync")
+        yield Finding(Level.FAILURE, name, "trust.user_cas holds no CA, so nobody can log in", "hoopjump gateway sync")
     elif missing:
         yield Finding(
-            State.FAIL,
+            Level.FAILURE,
             name,
             f"the gateway does not trust {', '.join(missing)}: no ProxyJump with its certificates",
             "add the CA in the gateway's settings, or take the gateway's with `hoopjump gateway sync`",
         )
     else:
-        yield Finding(State.OK, name, f"the gateway trusts {_count(len(local.user_cas), 'user CA')} of this bastion")
+        yield Finding(Level.OK, name, f"the gateway trusts {_count(len(local.user_cas), 'user CA')} of this bastion")
 
 
 def _handoff_ca(server: SshServerReply, local: Local) -> Finding:
     if isinstance(local.handoff_ca, HoopjumpError):
         return Finding(
-            State.WARN, "handoff-ca", f"not looked at: {local.handoff_ca.message}", "--handoff-ca names its public key"
+            Level.WARNING,
+            "handoff-ca",
+            f"not looked at: {local.handoff_ca.message}",
+            "--handoff-ca names its public key",
         )
     print_ = fingerprint(local.handoff_ca)
     try:
         if local.handoff_ca in {authority.blob for authority in ssh_server.authorities(server)}:
-            return Finding(State.OK, "handoff-ca", f"the gateway trusts {print_}")
+            return Finding(Level.OK, "handoff-ca", f"the gateway trusts {print_}")
     except HoopjumpError as error:
-        return Finding(State.FAIL, "handoff-ca", error.message, error.hint)
+        return Finding(Level.FAILURE, "handoff-ca", error.message, error.hint)
     return Finding(
-        State.FAIL, "handoff-ca", f"the gateway does not trust {print_}: no session can start", "hoopjump gateway trust"
+        Level.FAILURE,
+        "handoff-ca",
+        f"the gateway does not trust {print_}: no session can start",
+        "hoopjump gateway trust",
     )
 
 
@@ -189,22 +195,22 @@ def _host_keys(server: SshServerReply | HoopjumpError, section: GatewaySection) 
     try:
         presented = ssh_server.presented_key(section)
     except HoopjumpError as error:
-        yield Finding(State.FAIL, "host-key", error.message, error.hint)
+        yield Finding(Level.FAILURE, "host-key", error.message, error.hint)
         return
     print_ = fingerprint(presented)
     if isinstance(server, SshServerReply):
         yield _guarded("host-key", lambda: _stored(server, presented))
     else:
-        yield Finding(State.WARN, "host-key", f"{print_} is presented; what the gateway holds cannot be read")
+        yield Finding(Level.WARNING, "host-key", f"{print_} is presented; what the gateway holds cannot be read")
     yield _guarded("known-hosts", lambda: _known(section, presented))
 
 
 def _stored(server: SshServerReply, presented: bytes) -> Finding:
     stored = ssh_server.host_key(server)
     if stored == presented:
-        return Finding(State.OK, "host-key", f"{fingerprint(presented)} is held and presented")
+        return Finding(Level.OK, "host-key", f"{fingerprint(presented)} is held and presented")
     return Finding(
-        State.FAIL,
+        Level.FAILURE,
         "host-key",
         f"the gateway holds {fingerprint(stored)}, but {fingerprint(presented)} is presented: another server answers",
         "see gateway.ssh_host and gateway.ssh_port, and what stands between here and there",
@@ -216,7 +222,7 @@ def _known(section: GatewaySection, presented: bytes) -> Finding:
     path, pattern = section.known_hosts, ssh_server.host_pattern(section)
     hint = "hoopjump gateway sync"
     if not path.is_file():
-        return Finding(State.FAIL, "known-hosts", f"{path} is not there", hint)
+        return Finding(Level.FAILURE, "known-hosts", f"{path} is not there", hint)
     command = ["ssh-keygen", "-F", pattern, "-f", str(path)]
     search = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     keys = set()
@@ -228,11 +234,11 @@ def _known(section: GatewaySection, presented: bytes) -> Finding:
             except FormatError:
                 continue
     if presented in keys:
-        return Finding(State.OK, "known-hosts", f"{path} has {fingerprint(presented)} for {pattern}")
+        return Finding(Level.OK, "known-hosts", f"{path} has {fingerprint(presented)} for {pattern}")
     if keys:
         held = ", ".join(sorted(map(fingerprint, keys)))
-        return Finding(State.FAIL, "known-hosts", f"{path} has {held} for {pattern}, another key is presented", hint)
-    return Finding(State.FAIL, "known-hosts", f"{path} has no key for {pattern}", hint)
+        return Finding(Level.FAILURE, "known-hosts", f"{path} has {held} for {pattern}, another key is presented", hint)
+    return Finding(Level.FAILURE, "known-hosts", f"{path} has no key for {pattern}", hint)
 
 
 def _five_minutes(client: GatewayClient) -> Finding:
@@ -240,7 +246,7 @@ def _five_minutes(client: GatewayClient) -> Finding:
     lasts = _LOGIN_LASTS.get(info.auth_method)
     until = f"; with {info.auth_method} it lasts {lasts}" if lasts else ""
     return Finding(
-        State.OK,
+        Level.OK,
         "five-minutes",
         f"the gateway cuts SSH sessions after five minutes for users whose own login to it has run out{until}",
         "tell users to log in to the gateway (web page or `hoop login`) before long sessions",

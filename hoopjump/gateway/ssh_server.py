@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from hoopjump.config import GatewaySection
 from hoopjump.decision.keys import KEY_TYPES, read_public_key
-from hoopjump.decision.wire import FormatError
+from hoopjump.decision.wire import FormatError, Reader
 from hoopjump.errors import HoopjumpError
 from hoopjump.gateway.client import GatewayClient
 from hoopjump.gateway.models import MiscReply, SshServerReply, read
@@ -88,6 +88,13 @@ def authorities(server: SshServerReply) -> tuple[Authority, ...]:
             raise SshServerError(f"trusted CA {number} of the gateway: {error}") from error
         found.append(Authority(key.blob, " ".join(words[start + 2 :])))
     return tuple(found)
+
+
+def key_line(authority: Authority) -> str:
+    """``type base64 comment``; what is not printable in the comment becomes ``?``, so that it stays one line."""
+    kind = Reader(authority.blob).text("key type")
+    comment = "".join(character if character.isprintable() else "?" for character in authority.comment)
+    return f"{kind} {base64.b64encode(authority.blob).decode()} {comment}".rstrip(" ")
 
 
 def presented_key(section: GatewaySection) -> bytes:
