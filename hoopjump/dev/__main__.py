@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 
 from hoopjump.dev import accounts, demo, programs
@@ -17,6 +18,9 @@ def main() -> int:
     shown = commands.add_parser("demo", help="see logins go through a private sshd into an embedded gateway")
     shown.add_argument("--keep", action="store_true", help="leave it up afterwards, with an ssh configuration to use")
     arguments = parser.parse_args()
+    # However the demonstration is ended, it ends what it has started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         if os.geteuid() == 0:
             accounts.enter(programs.CHECKOUT)

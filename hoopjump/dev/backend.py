@@ -29,16 +29,6 @@ PEOPLE: Final = (
 )
 
 
-def without_power(role: RoleSpec) -> RoleSpec:
-    """The role with its command run under an account without power, where root's gateway runs it."""
-    if os.geteuid() != 0:
-        return role
-    uid, gid = accounts.ids(AGENT)
-    home = str(accounts.home(AGENT))
-    become = (str(programs.find("setpriv")), f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
-    return replace(role, command=(*become, "env", f"--chdir={home}", f"HOME={home}", *role.command))
-
-
 class Backend:
     """The gateway with its people and roles; ``directory`` must not be there yet."""
 
@@ -46,6 +36,10 @@ class Backend:
         directory.mkdir(mode=0o755)
         self._directory = directory
         self._workshop = workshop
+        # Where the commands of resource roles run: the home of the agent's host.
+        self._home = directory / "agent"
+        self._home.mkdir(mode=0o755)
+        (self._home / "welcome.txt").write_text("You are where the gateway's agent is.\n")
         self._stack = ExitStack()
 
     def start(
@@ -61,7 +55,7 @@ class Backend:
         self.gateway = Gateway.start(
             self._directory / "gateway",
             users=users,
-            roles=(without_power(RoleSpec("mybash")), *roles),
+            roles=(self.role(RoleSpec("mybash")), *roles),
             trusted_cas=trusted_cas,
             mapping=mapping,
             access_control=access_control,
@@ -69,18 +63,26 @@ class Backend:
         self._stack.callback(self.gateway.stop)
         return self.gateway
 
+    def role(self, role: RoleSpec) -> RoleSpec:
+        """The role with its command run in the agent's home; under an account without power where we are root."""
+        become: tuple[str, ...] = ()
+        if os.geteuid() == 0:
+            uid, gid = accounts.ids(AGENT)
+            become = (str(programs.find("setpriv")), f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
+        return replace(role, command=(*become, "env", f"--chdir={self._home}", f"HOME={self._home}", *role.command))
+
     def postgres(self, name: str = "pgdemo") -> PostgresServer:
         """A PostgreSQL server, with a role that leads to it."""
         server = self._stack.enter_context(PostgresServer())
         role = RoleSpec.postgres(name, host=server.host, port=server.port, user=server.user, database=server.database)
-        self.gateway.add_role(without_power(role))
+        self.gateway.add_role(self.role(role))
         return server
 
     def mysql(self, name: str = "mydemo") -> MysqlServer:
         """A MariaDB server, with a role that leads to it."""
         server = self._stack.enter_context(MysqlServer())
         role = RoleSpec.mysql(name, host=server.host, port=server.port, user=server.user, database=server.database)
-        self.gateway.add_role(without_power(role))
+        self.gateway.add_role(self.role(role))
         return server
 
     def ssh_target(self, name: str = "web1") -> Service:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 from typing import Final
 
 _CONTROL: Final = re.compile(
@@ -42,7 +43,16 @@ class Screen:
 
     def log(self, line: str) -> None:
         """The line of a log that explains what was seen."""
-        self._write(self._style("2", f"  log: {printable(line).strip()}") + "\n")
+        wrapped = textwrap.wrap(
+            f"log: {printable(line).strip()}",
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent="       ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for part in wrapped:
+            self._write(self._style("2", part) + "\n")
 
     def surprise(self, text: str) -> None:
         """Something did not go as it should."""
