@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,13 +23,20 @@ def logins() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List all logins, the oldest first; `admitted` are those that sshd has asked about and not opened yet."""
-    rows: list[dict[str, Any]] = daemon_socket.ask(load(ctx.obj["config"]).daemon.socket, "logins")
+    rows = _all(load(ctx.obj["config"]).daemon.socket)
     if as_json:
         output.result_json(rows)
         return
     now = time.time()
     header = ("LOGIN", "STATE", "USER", "ACCOUNT", "FROM", "SINCE", "ENDS IN", "SESSIONS", "REASON")
     output.table(header, (_cells(row, now) for row in rows))
+
+
+def _all(socket: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = daemon_socket.ask(socket, "logins")
+    while rows and rows[-1].pop("more", False):
+        rows += daemon_socket.ask(socket, "logins", ("after", f"{rows[-1]['admitted_at']} {rows[-1]['login']}"))
+    return rows
 
 
 def _cells(row: dict[str, Any], now: float) -> list[str]:

@@ -40,28 +40,24 @@ class Administration:
         return {"logins": self.logins, "end": self.end, "explain": self.explain}
 
     async def logins(self, call: Call) -> None:
-        """The logins, oldest first: ``{"logins": [objects], "next": where to go on, or null}``.
+        """The logins, oldest first: a list of objects.
 
-        One answer holds some hundreds of them; the next question gives the last ``next`` back as ``after``.
+        An answer holds some hundreds of them. Where there are more, the last object has ``"more": true``, and the next
+        question gives its ``admitted_at`` and ``login`` back as ``after``, with a space between.
         """
-        after = call.message.text("after") or ""
-        ordered = sorted(
-            ((f"{login.admitted_at:020.6f} {login.ref}", login) for login in self._table), key=lambda pair: pair[0]
-        )
+        after = _place(call.message.text("after"))
         rows: list[Row] = []
         left = ANSWER_LIMIT
-        last = None
-        for mark, login in ordered:
-            if mark <= after:
+        for login in sorted(self._table, key=_order):
+            if after is not None and _order(login) <= after:
                 continue
             row = _login_row(login)
             left -= len(json.dumps(row))
             if left < 0:
-                await _answer(call, {"logins": rows, "next": last})
-                return
+                rows[-1]["more"] = True
+                break
             rows.append(row)
-            last = mark
-        await _answer(call, {"logins": rows, "next": None})
+        await _answer(call, rows)
 
     async def end(self, call: Call) -> None:
         """End the login ``login``: ``{"login": …, "found": true or false}``. It closes when its sshd has ended."""
@@ -109,6 +105,20 @@ def _wanted(call: Call, key: str) -> str:
     if not value:
         raise WireError(f"{key} is missing")
     return value
+
+
+def _order(login: Login) -> tuple[float, str]:
+    return login.admitted_at, login.ref
+
+
+def _place(after: str | None) -> tuple[float, str] | None:
+    if after is None:
+        return None
+    moment, _, ref = after.partition(" ")
+    try:
+        return float(moment), ref
+    except ValueError:
+        raise WireError("after is no place in the list") from None
 
 
 def _login_row(login: Login) -> Row:
