@@ -64,8 +64,9 @@ class Bastion(Clients):
     """A running bastion; use it as a context manager.
 
     ``settings`` are sections of ``hoopjump.toml`` over those that the bastion needs, ``sshd_lines`` stand before its
-    Match block, ``mapping`` is the gateway's (certificate attribute, user attribute), ``gateway_options`` go to
-    :meth:`Backend.start`.
+    Match block, ``mapping`` is the gateway's (certificate attribute, user attribute), ``variants`` are names of
+    further ports (:attr:`ports`) that have the lines of :meth:`variant` in place of our block, ``gateway_options`` go
+    to :meth:`Backend.start`.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class Bastion(Clients):
         settings: Settings | None = None,
         sshd_lines: Sequence[str] = (),
         mapping: tuple[str, str] = ("principal", "email"),
+        variants: Sequence[str] = (),
         **gateway_options: Any,  # noqa: ANN401 - passed on
     ) -> None:
         self.place = Place.here()
         self._settings = settings or {}
         self._sshd_lines = tuple(sshd_lines)
         self._mapping = mapping
+        self._variants = tuple(variants)
         self._gateway_options = gateway_options
 
     # -- Life --------------------------------------------------------------------------------------------------------
@@ -276,8 +279,13 @@ class Bastion(Clients):
         shutil.copyfile(programs.CHECKOUT / "hoopjump" / "hook.py", path)
         path.chmod(0o755)
 
+    def variant(self, name: str) -> Sequence[str]:
+        """The sshd_config lines of a further port, for those who compare; raises :class:`KeyError`."""
+        raise KeyError(name)
+
     def _start_sshd(self) -> None:
         self.port = free_port()
+        self.ports = {name: free_port() for name in self._variants}
         program = programs.sshd()
         keys = self.directory / "etc" / "admin_keys"
         keys.write_text(self.workshop.key("admin").public.read_text())
@@ -285,13 +293,13 @@ class Bastion(Clients):
             versions.installed(program),
             ca_file=self.directory / "etc" / "user_ca.pub",
             forward_targets=[f"{self.gateway.ready.ssh_host}:{self.gateway.ssh_port}"],
-            match=self.place.match,
+            match=f"{self.place.match} LocalPort {self.port}" if self.ports else self.place.match,
             hook=self.hook,
             hook_user=self.place.hook_user,
             socket=self.socket,
         )
         lines = [
-            f"ListenAddress 127.0.0.1:{self.port}",
+            *(f"ListenAddress 127.0.0.1:{port}" for port in (self.port, *self.ports.values())),
             f"HostKey {self.host_key.key}",
             "PidFile none",
             # No PAM configuration of the machine takes part.
@@ -307,6 +315,8 @@ class Bastion(Clients):
             *self._sshd_lines,
         ]
         config = self.directory / "etc" / "sshd_config"
+        for name, port in self.ports.items():
+            lines += [f"Match {self.place.match} LocalPort {port}", *self.variant(name), "Match all"]
         config.write_text("\n".join(lines) + "\n" + block)
         self._sshd = Service(
             "sshd",
