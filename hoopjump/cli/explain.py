@@ -41,10 +41,10 @@ _HEAD = ("time", "kind", "ref", "trace")
 def explain(  # noqa: PLR0917  # click hands every option over by its name
     ctx: click.Context, ref: str | None, certificate: str | None, account: str | None, source: str | None, as_json: bool
 ) -> None:
-    """Say why a login was let in or refused, check by check.
+    """Say why a login was let in or refused.
 
-    REF is the reference that the user was shown and that stands in the log. With --certificate the decision is made
-    anew: exit status 0 when the login would be let in to everything, 1 when not.
+    It shows the checks in order. REF is the reference that the user was shown and that stands in the log. With
+    --certificate the decision is made anew: exit status 0 when the login would be let in to everything, 1 when not.
     """
     if (ref is None) == (certificate is None):
         raise click.UsageError("give either a reference or --certificate")

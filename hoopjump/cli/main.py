@@ -104,9 +104,9 @@ def _guarded(command: Callable[[], object]) -> int:
         output.failed(HoopjumpError("interrupted"))
         return 130  # as a shell tells of SIGINT
     except BrokenPipeError:
-        # The reader has gone; the interpreter must not try to flush to it once more.
+        # The reader has gone; the interpreter must not try to flush to it once more. click does the same.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as a shell tells of SIGPIPE
+        return output.EXIT_FAILURE
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         output.failed(HoopjumpError(f"{place}{error.strerror or error}"))

@@ -64,7 +64,8 @@ def _check(name: str, line: str, data: bytes) -> None:
     except NotImplementedError:
         raise SubjectError(f"{name}: keys of type {kind} are not supported") from None
     except (InvalidKeyError, ValueError, IndexError) as error:
-        raise SubjectError(f"{name}: {error}") from error
+        text = str(error).rstrip(".")
+        raise SubjectError(f"{name}: {text[:1].lower()}{text[1:]}") from error
     if kind == "ssh-dss":
         raise SubjectError(f"{name}: DSA keys are too weak", "make an Ed25519 key: ssh-keygen -t ed25519")
     if kind == "ssh-rsa" and (key.bits or 0) < RSA_SMALLEST:
