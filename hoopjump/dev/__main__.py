@@ -8,6 +8,7 @@ import signal
 import sys
 
 from hoopjump.dev import accounts, demo, programs
+from hoopjump.dev.bench import main as bench
 from hoopjump.dev.services import ServiceError
 
 
@@ -17,6 +18,9 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     shown = commands.add_parser("demo", help="see logins go through a private sshd into an embedded gateway")
     shown.add_argument("--keep", action="store_true", help="leave it up afterwards, with an ssh configuration to use")
+    measured = commands.add_parser("bench", help="measure; without a name everything")
+    measured.add_argument("names", nargs="*", metavar="NAME", help="login, storm, adhoc, terminal, throughput, daemon")
+    measured.add_argument("--json", action="store_true", help="one object on a line for each measurement")
     arguments = parser.parse_args()
     # However the demonstration is ended, it ends what it has started.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -24,6 +28,8 @@ def main() -> int:
     try:
         if os.geteuid() == 0:
             accounts.enter(programs.CHECKOUT)
+        if arguments.command == "bench":
+            return bench.run(arguments.names, as_json=arguments.json)
         return demo.run(keep=arguments.keep)
     except (accounts.PrivateViewError, programs.ProgramMissingError, ServiceError) as error:
         print(f"dev: {error}", file=sys.stderr)
