@@ -121,6 +121,16 @@ class Daemon:
         log.info("hoopjumpd has stopped, %d logins stay", len(self._table))
 
 
+def _run(config: Config) -> None:
+    async def story() -> None:
+        await Daemon(config).serve()
+
+    try:
+        asyncio.run(story())
+    except OSError as error:
+        raise StartError(f"{error.filename or 'the daemon'}: {error.strerror or error}") from error
+
+
 def _hook_uid(config: Config) -> int:
     if config.sshd.rootless:
         return os.getuid()
@@ -160,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = load(options.config)
         logs.configure(journal=config.audit.log == "journal")
         _raise_descriptor_limit()
-        asyncio.run(Daemon(config).serve())
+        _run(config)
     except HoopjumpError as error:
         sys.stderr.write(f"hoopjumpd: {error.message}\n")
         if error.hint:

@@ -40,6 +40,7 @@ def child(uid: int | None, work: Callable[[], Any]) -> int:
 
 
 def sleep() -> None:
+    os.closerange(0, 2)
     while True:
         time.sleep(60)
 
@@ -88,6 +89,7 @@ def main() -> None:
             if preauth is not None:
                 os.kill(preauth, signal.SIGKILL)
                 os.waitpid(preauth, 0)
+                preauth = None
             answer(pid=child(uid, sleep))
         elif order["do"] == "session":
             os.waitpid(child(uid, partial(session, order)), 0)

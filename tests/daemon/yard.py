@@ -216,6 +216,7 @@ class Yard:
         self.config = self._config(settings)
         self.table = LoginTable(directory / "logins")
         self.handlers: dict[str, Handler] = {}
+        self.peers = Peers(os.getuid() if self.uids.hook is None else self.uids.hook, os.getuid())
         self.monitors: list[Monitor] = []
 
     def _config(self, settings: dict[str, str]) -> Config:
@@ -256,10 +257,8 @@ class Yard:
             self.audit,
             rootless=self.config.sshd.rootless,
         )
-        own = os.getuid()
-        hook = self.uids.hook if self.uids.hook is not None else own
         handlers = {"principals": self.principals.handle, "session": self.session, **self.handlers}
-        self.server = Server(handlers, Peers(hook, own), self.config.daemon.calls_per_uid)
+        self.server = Server(handlers, self.peers, self.config.daemon.calls_per_uid)
         self.table.load()
         self.watch.resume()
         await self.server.start(systemd.bind(self.socket))
