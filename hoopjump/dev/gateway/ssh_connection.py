@@ -22,6 +22,10 @@ from hoopjump.dev.gateway.targets import Target, Unreachable
 
 MAX_TRIES = 6
 UNLIMITED_LIFETIME = 24 * 3600
+# The real gateway asks its database; meanwhile clients send the end of their input.
+LOOKUP = 0.01
+# It tells its agent before it closes: so most clients, not all, have read the exit status by then.
+FAREWELL = 0.003
 SILENT = "cannot connect to target server"
 _PROHIBITED = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
 _FAILED = asyncssh.OPEN_CONNECT_FAILED
@@ -187,6 +191,7 @@ class Connection(SSHServerConnection):
         self.spawn(self._serve(session, payload))
 
     async def _serve(self, session: Session, payload: str) -> None:
+        await asyncio.sleep(LOOKUP)
         if not payload:
             await self.refuse(session, "invalid exec payload")
             return
@@ -228,6 +233,7 @@ class Connection(SSHServerConnection):
             session.send_exit_status(status)
         await self.flushed()
         if self.faults.early_close:
+            await asyncio.sleep(FAREWELL)
             self.drop()
 
     def loses_this_status(self) -> bool:
