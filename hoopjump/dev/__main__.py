@@ -9,6 +9,7 @@ import sys
 
 from hoopjump.dev import accounts, demo, programs
 from hoopjump.dev.bench import main as bench
+from hoopjump.dev.databases import DatabaseError
 from hoopjump.dev.services import ServiceError
 
 
@@ -31,7 +32,7 @@ def main() -> int:
         if arguments.command == "bench":
             return bench.run(arguments.names, as_json=arguments.json)
         return demo.run(keep=arguments.keep)
-    except (accounts.PrivateViewError, programs.ProgramMissingError, ServiceError) as error:
+    except (accounts.PrivateViewError, programs.ProgramMissingError, ServiceError, DatabaseError) as error:
         print(f"dev: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

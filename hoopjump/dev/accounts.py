@@ -84,6 +84,10 @@ def enter(checkout: Path) -> None:
     """
     if inside():
         return
+    if not checkout.stat().st_mode & stat.S_IROTH or not (checkout / "dev").stat().st_mode & stat.S_IROTH:
+        raise PrivateViewError(f"other accounts cannot read {checkout}: chmod -R go+rX {checkout}")
+    # What is made from here on is for accounts of its own to read.
+    os.umask(0o022)
     try:
         _leave_shared_mounts()
         _private_run()
@@ -95,7 +99,9 @@ def enter(checkout: Path) -> None:
             _mount(str(checkout), str(CHECKOUT), flags=_MS_BIND)
         (PLACE / "private").touch()
     except OSError as error:
-        raise PrivateViewError(f"no private mount namespace can be had here: {error}") from error
+        raise PrivateViewError(
+            f"no private mount namespace can be had here ({error}); run this as an ordinary user instead"
+        ) from error
 
 
 def _leave_shared_mounts() -> None:

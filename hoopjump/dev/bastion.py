@@ -27,7 +27,7 @@ from hoopjump.dev import accounts, programs, syslog
 from hoopjump.dev.backend import Backend
 from hoopjump.dev.clients import Clients
 from hoopjump.dev.identities import Workshop
-from hoopjump.dev.services import Service, answers, free_port, minimal_environment, wait_for
+from hoopjump.dev.services import Service, ServiceError, answers, free_port, minimal_environment, wait_for
 from hoopjump.sshd import snippets, versions
 
 ADMINISTRATOR: Final = "admin"
@@ -50,7 +50,10 @@ class Place:
     def here(cls) -> Place:
         """The place of this process; root must be in a private view (:func:`accounts.enter`)."""
         if os.geteuid() != 0:
-            name = pwd.getpwuid(os.geteuid()).pw_name
+            try:
+                name = pwd.getpwuid(os.geteuid()).pw_name
+            except KeyError:
+                raise ServiceError(f"uid {os.geteuid()} has no account; sshd lets in users with one only") from None
             return cls(True, name, name, name, None, f"User {name}")
         if not accounts.inside():
             raise accounts.PrivateViewError("a bastion of root's needs the private view (accounts.enter)")

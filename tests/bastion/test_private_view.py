@@ -51,6 +51,7 @@ def test_a_view_can_be_had_in_a_chroot(private_view: None, tmp_path: Path) -> No
         "    (Path(new) / 'etc' / name).write_bytes((Path('/etc') / name).read_bytes())\n"
         "os.chroot(new)\n"
         "os.chdir('/')\n"
+        "Path('/tmp/dev').touch()\n"
         "accounts.enter(Path('/tmp'))\n"
         "print(accounts.inside(), os.listdir('/run'), len(os.listdir('/etc')))\n"
     )
