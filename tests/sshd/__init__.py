@@ -1,0 +1,1 @@
+"""The block for sshd, and the check of it."""
