@@ -53,7 +53,7 @@ def _resident(pid: int) -> float:
 def _decisions(stand: Stand, certificate: str) -> list[float]:
     """Ask as the hook does, from a process of the hook's user whose parent is root's."""
     question = {"verb": "principals", "account": stand.account, "key-id": "x", "serial": "1", "ca": "x"}
-    frame = encode([("v", "1"), *question.items(), ("certificate", certificate)])
+    frame = encode([*question.items(), ("certificate", certificate)])
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
