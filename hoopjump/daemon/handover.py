@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -32,16 +33,22 @@ class HostKeyUnknownError(HandoffError):
 class Handover:
     """What the session's hook is to run. :meth:`close` takes back what of it is still there."""
 
-    def __init__(self, argv: list[bytes], environment: Mapping[bytes, bytes], config: Path, agent: AgentSocket) -> None:
+    def __init__(
+        self, login: Login, argv: list[bytes], environment: Mapping[bytes, bytes], config: Path, agent: AgentSocket
+    ) -> None:
         self.argv: Final = argv
         self.environment: Final = environment
+        self._login = login
         self._config = config
         self._agent = agent
+        login.on_close(self.close)
 
     def close(self) -> None:
         """Remove the configuration and the agent; a second time does nothing."""
         self._agent.close()
         self._config.unlink(missing_ok=True)
+        with contextlib.suppress(ValueError):
+            self._login.closers.remove(self.close)
 
 
 class Handovers:
@@ -97,6 +104,7 @@ class Handovers:
         agent = await self._agents.open(login, Agent(handoff, keys), ref)
         path = self._directory / f"{secrets.token_hex(8)}.conf"
         handover = Handover(
+            login,
             ssh.arguments(self._config.handoff.ssh, path, session.remote_command, terminal=session.terminal),
             ssh.environment(term if session.terminal else None),
             path,
