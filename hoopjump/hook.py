@@ -325,18 +325,19 @@ def session(path: str) -> int:
         answer, link = ask(path, encode(pairs + facts + choice), load_libc if gathered else None)
         outcome = one(answer, "outcome")
         if outcome == b"refuse":
+            status = number(answer, "exit", 255)
             say(answer.get("stdout", []), 1)
             say(answer.get("text", []))
-            return number(answer, "exit", 255)
+            return status
         if outcome == b"choose":
             choice = [("choice", choose(answer))]
         elif outcome == b"exec":
-            link.close()
+            argv, environ = program(answer)
             say(answer.get("notice", []))
-            become(*program(answer))
+            become(argv, environ)
         elif outcome == b"spool" and not gathered:
-            say(answer.get("notice", []))
             gathered = Input(answer)
+            say(answer.get("notice", []))
             gathered.gather()
         elif outcome == b"run" and gathered:
             return Job(answer, link, gathered).run()
@@ -769,8 +770,9 @@ class Job:
             answer = receive(self.link, end)
             if one(answer, "outcome") != b"exit":
                 raise ProtocolError("an outcome that is no answer to status")
+            final = number(answer, "exit", 255)
             say(answer.get("text", []))
-            return number(answer, "exit", 255)
+            return final
         except (OSError, ProtocolError) as error:
             log("session: the daemon did not take the status %d: %s" % (status, error))
             return status
