@@ -6,23 +6,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.databases import MysqlServer, PostgresServer
 from hoopjump.dev.services import free_port, listening, wait_for
-
-
-@pytest.fixture(scope="module")
-def postgres(bastion: Bastion) -> PostgresServer:
-    """The server behind the resource role `pgdemo`."""
-    return bastion.backend.postgres()
-
-
-@pytest.fixture(scope="module")
-def mysql(bastion: Bastion) -> MysqlServer:
-    """The server behind the resource role `mydemo`."""
-    return bastion.backend.mysql()
 
 
 @contextmanager
@@ -46,22 +32,22 @@ def client(*argv: str) -> str:
     return done.stdout.strip()
 
 
-def test_psql_through_a_forward(bastion: Bastion, postgres: PostgresServer) -> None:
+def test_psql_through_a_forward(bastion: Bastion, pgdemo: PostgresServer) -> None:
     """The client psql speaks to the role's server, again and again on one forward."""
     with forward(bastion, "pgdemo", 5432) as port:
         for number in range(3):
-            command = ("psql", "-X", "-At", "-h", "127.0.0.1", "-p", str(port), "-U", "noop", postgres.database)
+            command = ("psql", "-X", "-At", "-h", "127.0.0.1", "-p", str(port), "-U", "noop", pgdemo.database)
             assert client(*command, "-c", f"SELECT {number} + 1") == str(number + 1)
 
 
-def test_mysql_through_a_forward(bastion: Bastion, mysql: MysqlServer) -> None:
+def test_mysql_through_a_forward(bastion: Bastion, mydemo: MysqlServer) -> None:
     """The MySQL client does, too."""
     with forward(bastion, "mydemo", 3306) as port:
-        command = ("mariadb", "--no-defaults", "-h127.0.0.1", f"-P{port}", "-unoop", "-pnoop", "-N", mysql.database)
+        command = ("mariadb", "--no-defaults", "-h127.0.0.1", f"-P{port}", "-unoop", "-pnoop", "-N", mydemo.database)
         assert client(*command, "-e", "SELECT 6 * 7") == "42"
 
 
-def test_sql_on_standard_input(bastion: Bastion, postgres: PostgresServer, mysql: MysqlServer) -> None:
+def test_sql_on_standard_input(bastion: Bastion, pgdemo: PostgresServer, mydemo: MysqlServer) -> None:
     """`echo SQL | ssh bastion ROLE` runs it at the role's own client."""
     done = bastion.ssh("pgdemo", input=b"SELECT 40 + 2;\n")
     assert (done.returncode, b"42" in done.stdout.split()) == (0, True), done.stderr
@@ -69,7 +55,7 @@ def test_sql_on_standard_input(bastion: Bastion, postgres: PostgresServer, mysql
     assert (done.returncode, b"42" in done.stdout.split()) == (0, True), done.stderr
 
 
-def test_a_certificate_without_forwarding_opens_no_forward(bastion: Bastion, postgres: PostgresServer) -> None:
+def test_a_certificate_without_forwarding_opens_no_forward(bastion: Bastion, pgdemo: PostgresServer) -> None:
     """Without permit-port-forwarding sshd opens no channel to the gateway."""
     identity = bastion.certificate("alice", extensions=("permit-pty",))
     done = bastion.ssh(options=("-W", f"127.0.0.1:{bastion.gateway.ssh_port}"), identity=identity)

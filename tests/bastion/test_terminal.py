@@ -1,80 +1,68 @@
-"""A terminal, both ways in: it has the client's size and follows it, Ctrl-C reaches the program, the status returns."""
+"""An interactive terminal, both ways: it follows the window, takes Ctrl-C, and its status comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import pexpect
 import pytest
 
 from hoopjump.dev.bastion import Bastion
-from tests.bastion.test_ways_in import JUMP, WAYS
-
-SECONDS = 20
+from tests.bastion.ways import FORCE_COMMAND, PROMPT, command, status_of, typed
 
 
-@contextmanager
-def terminal(bastion: Bastion, way: str, *arguments: str, **rest: Any) -> Iterator[pexpect.spawn[str]]:
-    """`ssh -t` on a terminal of 30 lines and 100 columns."""
-    options, host = (("-J", "bastion"), "gateway") if way == JUMP else ((), "bastion")
-    argv = bastion.ssh_command(*arguments, options=options, host=host, tty=True, **rest)
-    child = pexpect.spawn(argv[0], argv[1:], timeout=SECONDS, encoding="utf-8", dimensions=(30, 100), echo=False)
-    try:
-        yield child
-    finally:
-        child.close(force=True)
+@pytest.fixture(params=["mybash", "web1"])
+def role(request: pytest.FixtureRequest) -> str:
+    """A command-line role, and a host behind the gateway."""
+    return str(request.getfixturevalue("web1")) if request.param == "web1" else "mybash"
 
 
-def prompt(child: pexpect.spawn[str]) -> None:
-    """Make the shell's prompt a known word, and wait for it."""
-    child.expect(r"[$#] ")
-    child.sendline("PS1='rea''dy> '; PROMPT_COMMAND=")
-    child.expect("ready> ")
-
-
-def test_size_and_its_changes_reach_the_terminal(bastion: Bastion, way: str) -> None:
-    """The role's terminal is as large as the client's, also after the client's has changed."""
-    with terminal(bastion, way, "mybash") as child:
-        prompt(child)
+def test_a_terminal_has_the_windows_size(bastion: Bastion, role: str, way: str) -> None:
+    """The far terminal has the size of the near one, at the start and after each change."""
+    with typed(command(bastion, way, role, options=("-t",))) as child:
+        child.expect(PROMPT)
         child.sendline("stty size")
-        child.expect("30 100")
-        child.sendline("trap 'echo now $(stty size)' WINCH; echo se''t")
-        child.expect("set")
-        child.setwinsize(40, 120)
-        child.sendline("while sleep 0.05; do [ \"$(stty size)\" = '40 120' ] && break; done; echo follo''wed")
-        child.expect("followed")
+        child.expect(r"\b24 80\b")
+        for rows, columns in ((40, 132), (10, 20)):
+            child.setwinsize(rows, columns)
+            child.sendline(f'until [ "$(stty size)" = "{rows} {columns}" ]; do sleep 0.05; done; echo si"ze" follows')
+            child.expect("size follows")
+        child.sendline("exit 7")
+        assert status_of(child) == 7
 
 
-def test_interrupt_reaches_the_program(bastion: Bastion, way: str) -> None:
-    """Ctrl-C ends what runs at the role, and not the session."""
-    with terminal(bastion, way, "mybash") as child:
-        prompt(child)
-        child.sendline("echo sta''rted; sleep 1000; echo en''ded $?")
-        child.expect("started")
+def test_ctrl_c_interrupts_the_command_and_not_the_shell(bastion: Bastion, role: str, way: str) -> None:
+    """Ctrl-C ends what runs in the foreground; the shell, and with it the session, lives on."""
+    with typed(command(bastion, way, role, options=("-t",))) as child:
+        child.expect(PROMPT)
+        child.sendline("shell=$$; bash -c \"echo begi''ns; exec sleep 1000\"")
+        child.expect("begins")
         child.sendintr()
-        child.expect("ready> ")
-        child.sendline("echo al''ive")
-        child.expect("alive")
-
-
-@pytest.mark.parametrize("status", [0, 7, 255])
-def test_the_status_of_a_terminal_comes_back(bastion: Bastion, status: int) -> None:
-    """`exit N` at the role's shell is ssh's exit status."""
-    with terminal(bastion, "force-command", "mybash") as child:
-        prompt(child)
-        child.sendline(f"exit {status}")
-        child.expect(pexpect.EOF)
-        child.close()
-        assert child.exitstatus == status
+        child.expect(PROMPT)
+        child.sendline("echo status $? same $((shell == $$))")
+        child.expect(r"status 130 same 1\b")
+        child.sendline("exit 3")
+        assert status_of(child) == 3
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 255])
-def test_a_command_typed_on_a_terminal_does_not_wait_for_its_input(bastion: Bastion, status: int) -> None:
-    """On a terminal standard input never ends; the command runs all the same, and its status comes back."""
-    with terminal(bastion, "force-command", "mybash", f"echo in''stant; exit {status}") as child:
-        child.expect("instant")
-        child.expect(pexpect.EOF)
-        child.close()
-        assert child.exitstatus == status
+def test_the_status_of_a_terminal_comes_back(bastion: Bastion, way: str, status: int) -> None:
+    """`exit N` at the role's shell is ssh's exit status."""
+    with typed(command(bastion, way, "mybash", options=("-t",))) as child:
+        child.expect(PROMPT)
+        child.sendline(f"exit {status}")
+        assert status_of(child) == status
+
+
+def test_the_inner_ssh_has_no_escape_character(bastion: Bastion) -> None:
+    """`~.` ends the client's own ssh; behind it the inner one passes the tilde on like any other key."""
+    with typed(command(bastion, FORCE_COMMAND, "mybash", options=("-t", "-e", "none"))) as child:
+        child.expect(PROMPT)
+        child.sendline("read -r first; read -r second; printf 'got %s\\n' $first$second")
+        child.send("\r~.\r")
+        child.expect_exact("got ~.")
+
+
+def test_the_terminals_kind_reaches_a_host_behind_the_gateway(bastion: Bastion, web1: str) -> None:
+    """TERM of the user's terminal is the one that programs on a type-ssh role find."""
+    with typed(command(bastion, FORCE_COMMAND, web1, options=("-t",)), TERM="screen-256color") as child:
+        child.expect(PROMPT)
+        child.sendline("echo te''rm is $TERM")
+        child.expect("term is screen-256color")

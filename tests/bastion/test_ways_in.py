@@ -1,53 +1,17 @@
-"""Both ways in, with a real sshd and a real ssh: what a command, a script and its exit status come out as."""
+"""Both ways in, with a real sshd and a real ssh: who gets where, and who is none of hoopjump's business."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from subprocess import CompletedProcess
-
-import pytest
-
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.services import free_port
-
-JUMP = "jump"
-FORCE_COMMAND = "force-command"
-WAYS = [FORCE_COMMAND, JUMP]
+from tests.bastion.ways import run
 
 
-def client(bastion: Bastion, way: str) -> Callable[..., CompletedProcess[bytes]]:
-    """The ssh of a way in."""
-    return bastion.jump if way == JUMP else bastion.ssh
-
-
-@pytest.mark.parametrize("way", WAYS)
 def test_a_command_runs_at_the_resource_role(bastion: Bastion, way: str) -> None:
     """`ssh bastion mybash COMMAND`: what it prints comes back, and it runs as this user at the gateway."""
-    done = client(bastion, way)("mybash", "echo $HOOP_USER_EMAIL at $HOOP_CONNECTION_NAME")
+    done = run(bastion, way, "mybash", "echo $HOOP_USER_EMAIL at $HOOP_CONNECTION_NAME")
     assert done.stdout == b"alice@example.com at mybash\n", done.stderr
     assert done.returncode == 0
-
-
-@pytest.mark.parametrize("status", [0, 1, 7, 255])
-def test_the_exit_status_comes_back(bastion: Bastion, status: int) -> None:
-    """Through ForceCommand the status is the command's, 255 too, which ssh itself uses for its own failures."""
-    done = bastion.ssh("mybash", f"echo out; echo err >&2; exit {status}")
-    assert (done.returncode, done.stdout) == (status, b"out\n")
-    assert b"err\n" in done.stderr
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_piped_input_is_the_script(bastion: Bastion, way: str) -> None:
-    """`echo SCRIPT | ssh bastion mybash` runs the script."""
-    done = client(bastion, way)("mybash", input=b"echo $((6 * 7))\nexit 3\n")
-    assert (done.returncode, done.stdout) == (3, b"42\n"), done.stderr
-
-
-def test_piped_input_reaches_a_command(bastion: Bastion) -> None:
-    """Through ForceCommand all of the input reaches the command, whatever bytes it is made of."""
-    data = bytes(range(256)) * 64
-    done = bastion.ssh("mybash", "wc -c", input=data)
-    assert (done.returncode, done.stdout.strip()) == (0, str(len(data)).encode()), done.stderr
 
 
 def test_standard_error_stays_apart(bastion: Bastion) -> None:
@@ -57,7 +21,7 @@ def test_standard_error_stays_apart(bastion: Bastion) -> None:
     assert b"two\n" in done.stderr
 
 
-def test_a_jump_never_runs_the_session_hook(bastion: Bastion) -> None:
+def test_a_jump_never_runs_the_session_hook(bastion: Bastion, patient_gateway: None) -> None:
     """A ProxyJump is a login all the same: opened and closed in the audit trail, without a session."""
     identity = bastion.certificate("bob")
     assert bastion.jump("mybash", "true", identity=identity).returncode == 0

@@ -1,0 +1,100 @@
+"""Ad-hoc commands, both ways: output, error output, input and exit status are the command's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hoopjump.dev.bastion import Bastion
+from hoopjump.dev.databases import PostgresServer
+from tests.bastion.ways import FORCE_COMMAND, JUMP, command, run, status_of, typed
+
+STATUSES = [0, 1, 7, 255]
+
+
+@pytest.fixture
+def lossy(bastion: Bastion) -> Iterator[None]:
+    """A gateway that never tells an exit status, as the real one at times does not."""
+    bastion.gateway.faults(lose_exit_status=1)
+    yield
+    bastion.gateway.faults(lose_exit_status=0)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_exit_status_comes_back(bastion: Bastion, way: str, status: int) -> None:
+    """The status is the command's, 255 too, which ssh itself uses for its own failures."""
+    done = run(bastion, way, "mybash", f"echo out; echo err >&2; exit {status}")
+    assert (done.returncode, done.stdout) == (status, b"out\n")
+    assert b"err\n" in done.stderr
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_command_typed_on_a_terminal_ends(bastion: Bastion, way: str, status: int) -> None:
+    """`ssh bastion mybash COMMAND` at a prompt: the input never ends, the command does, with its status."""
+    with typed(command(bastion, way, "mybash", f"echo o''ut; exit {status}")) as child:
+        child.expect("out")
+        assert status_of(child) == status
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_command_with_a_terminal_ends(bastion: Bastion, way: str, status: int) -> None:
+    """`ssh -t bastion mybash COMMAND` at a prompt: the gateway gives a command none, and it ends all the same."""
+    with typed(command(bastion, way, "mybash", f"echo o''ut; exit {status}", options=("-t",))) as child:
+        child.expect("out")
+        assert status_of(child) == status
+
+
+@pytest.mark.parametrize("options", [(), ("-t",)], ids=["plain", "terminal"])
+def test_typing_ahead_is_no_input(bastion: Bastion, options: tuple[str, ...]) -> None:
+    """Keys pressed while a command runs are told to be lost; the status stays the command's, for nothing had ended."""
+    with typed(command(bastion, FORCE_COMMAND, "mybash", "echo o''ut; sleep 1; exit 7", options=options)) as child:
+        child.expect("out")
+        child.sendline("ls")
+        child.expect("input came after the command had started")
+        assert status_of(child) == 7
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_piped_input_is_the_script(bastion: Bastion, way: str, status: int) -> None:
+    """`echo SCRIPT | ssh bastion mybash` runs the script, and exits as it does."""
+    done = run(bastion, way, "mybash", input=f"echo $((6 * 7))\nexit {status}\n".encode())
+    assert (done.returncode, done.stdout) == (status, b"42\n"), done.stderr
+
+
+def test_a_database_runs_a_piped_script(bastion: Bastion, pgdemo: PostgresServer, way: str) -> None:
+    """`echo SQL | ssh bastion pgdemo` answers, and an error in the script is an error here."""
+    done = run(bastion, way, "pgdemo", input=b"SELECT 6 * 7 AS answer;\n")
+    assert done.returncode == 0, done.stderr
+    assert b"42" in done.stdout
+    done = run(bastion, way, "pgdemo", input=b"SELECT 1 / 0;\n")
+    assert b"division by zero" in done.stderr
+
+
+def test_a_command_on_a_database_is_its_query(bastion: Bastion, pgdemo: PostgresServer) -> None:
+    """`ssh bastion pgdemo 'SELECT …'` needs no pipe."""
+    done = bastion.ssh("pgdemo", "SELECT 6 * 7 AS answer;")
+    assert done.returncode == 0, done.stderr
+    assert b"42" in done.stdout
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_lost_exit_status_is_looked_up(bastion: Bastion, lossy: None, status: int) -> None:
+    """Where the gateway closes without a status, the one in its session row is the answer."""
+    done = bastion.ssh("mybash", f"echo out; exit {status}")
+    assert (done.returncode, done.stdout) == (status, b"out\n"), done.stderr
+    assert b"status-unknown" not in done.stderr
+
+
+def test_a_lost_exit_status_is_255_through_a_jump(bastion: Bastion, lossy: None) -> None:
+    """A jump is end to end, so nobody makes good what the gateway loses; the fault that is injected is a real one."""
+    assert run(bastion, JUMP, "mybash", "exit 7").returncode == 255
+
+
+def test_a_lost_exit_status_of_two_sessions_at_once_is_told_to_be_unknown(bastion: Bastion, lossy: None) -> None:
+    """Two sessions of one user on one role that ran at the same time cannot be told apart: no status is guessed."""
+    argv = bastion.ssh_command("mybash", "sleep 1; exit 7")
+    with typed(argv) as one, typed(argv) as other:
+        for child in (one, other):
+            assert status_of(child) == 255
+            assert "status-unknown" in str(child.before)
