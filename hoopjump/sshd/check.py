@@ -49,6 +49,8 @@ def check(
         if revoked != "none":
             yield paths.check_revocation_list(Path(revoked), owners)
         yield host.check_account(connection.user, rootless=rootless)
+        if found.one("UsePAM").lower() != "yes" and os.access(host.SHADOW, os.R_OK):
+            yield host.check_unlocked(connection.user, host.SHADOW.read_text())
         for administrator in administrators:
             beside = effective.ask(sshd, config_file, administrator)
             yield from rules.check_administrator(beside, found, administrator.user)

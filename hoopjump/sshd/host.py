@@ -12,6 +12,7 @@ from typing import Final
 from hoopjump.sshd.findings import Finding, failure, ok, warning
 
 MOUNTS: Final = Path("/proc/self/mounts")
+SHADOW: Final = Path("/etc/shadow")
 _NO_SHELL: Final = ("nologin", "false", "true", "sync")
 
 
@@ -39,6 +40,20 @@ def check_account(name: str, *, rootless: bool) -> Finding:
         text = f"its home {home} can be written by others than root; {shell.name} may run files in it before the hook"
         return warning(rule, text, f"chown root:root {home}; chmod 0755 {home}; usermod --shell /bin/sh {name}")
     return ok(rule, f"{shell}, home {home} belongs to root")
+
+
+def check_unlocked(name: str, shadow: str) -> Finding:
+    """Without PAM, sshd refuses an account whose password is locked (auth.c allowed_user, platform_locked_account).
+
+    ``shadow`` is the content of /etc/shadow. Tools that make system accounts lock them in this way.
+    """
+    rule = f"password of {name}"
+    for line in shadow.splitlines():
+        entry = line.split(":")
+        if entry[0] == name and len(entry) > 1 and entry[1].startswith("!"):
+            text = "is locked, and with UsePAM no sshd refuses such an account"
+            return failure(rule, text, f"usermod --password '*' {name}, which no password matches either")
+    return ok(rule, "not locked")
 
 
 def check_processes_visible(mounts: str, unit_property: str | None) -> Finding:

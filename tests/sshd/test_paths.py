@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hoopjump.sshd.findings import Level
-from hoopjump.sshd.host import check_account, check_processes_visible
+from hoopjump.sshd.host import check_account, check_processes_visible, check_unlocked
 from hoopjump.sshd.paths import check_ca_file, check_hook, check_revocation_list, unsafe
 
 OWNERS = frozenset({0, os.getuid()})
@@ -185,3 +185,10 @@ def test_an_account_that_is_missing_or_root_is_a_failure() -> None:
     assert check_account("no-such-account", rootless=False).level is Level.FAILURE
     assert check_account("root", rootless=False).text == "is root"
     assert "cannot start the hook" in check_account("daemon", rootless=False).text
+
+
+@pytest.mark.parametrize(("password", "level"), [("!*", Level.FAILURE), ("!", Level.FAILURE), ("*", Level.OK)])
+def test_a_locked_account_is_found_where_pam_is_not_used(password: str, level: Level) -> None:
+    """systemd-sysusers and useradd lock the accounts that they make."""
+    assert check_unlocked("hoop", f"root:*:1::::::\nhoop:{password}:1::::::\n").level is level
+    assert check_unlocked("alice", f"hoop:{password}:1::::::\n").level is Level.OK

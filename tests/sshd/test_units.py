@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import shutil
 import subprocess
 from pathlib import Path
@@ -94,11 +93,3 @@ def test_users_and_directories_are_made_as_the_configuration_expects(tmp_path: P
     assert {"hoopjump", "hoop", SshdSection().hook_user} == set(users)
     assert users["hoop"][5:] == ["/var/lib/hoop", "/bin/sh"]
     assert len({entry[2] for entry in users.values()}) == 3
-
-
-def test_the_files_are_read_as_units() -> None:
-    """No line is lost to a slip: every line is a comment, a section, or key=value."""
-    for path in UNITS.glob("hoopjumpd.*"):
-        parser = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
-        parser.read(path)
-        assert parser.sections()
