@@ -66,6 +66,13 @@ def test_role_is_found_and_listed(gateway: Site) -> None:
     assert gateway.role in [role.name for role in roles.visible(user(gateway))]
 
 
+def test_role_is_served_by_its_agent(gateway: Site) -> None:
+    """The API names the agent that the test was told of, and says that it is there."""
+    connection = gateway.client().get("connections", gateway.role)
+    assert isinstance(connection, dict)
+    assert (connection["agent_id"], connection["status"]) == (gateway.agent_id, "online")
+
+
 def test_postgres_role_is_recognised(gateway: Site) -> None:
     """Type and subtype decide the protocol."""
     found = Roles(gateway.client(), gateway.section()).find(gateway.needs("postgres_role"), user(gateway))
