@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -118,6 +119,12 @@ def key_line(blob: bytes) -> str:
     return f"{blob[4 : 4 + blob[3]].decode()} {base64.b64encode(blob).decode()}"
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
 class Scene:
     """See the module."""
 
@@ -126,7 +133,8 @@ class Scene:
         self.signer = PrivateKeySigner(Ed25519PrivateKey.generate())
         self.host = PrivateKeySigner(Ed25519PrivateKey.generate())
         self.known_hosts = directory / "known_hosts"
-        self.known_hosts.write_text(f"[127.0.0.1]:12222 {key_line(self.host.public_key)}\n")
+        self.port = free_port()
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key_line(self.host.public_key)}\n")
         self.gateway = FakeGateway()
         self.watch = FakeWatch()
         self.sink = MemorySink()
@@ -161,6 +169,7 @@ class Scene:
             [gateway]
             api_url = "http://127.0.0.1:1"
             ssh_host = "127.0.0.1"
+            ssh_port = {self.port}
             known_hosts = "{self.known_hosts}"
             {settings}
             """,

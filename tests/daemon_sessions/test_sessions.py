@@ -172,7 +172,6 @@ def test_an_unknown_role_is_refused_with_a_suggestion_and_a_hint() -> None:
     [
         (b"x", "role-malformed", "64"),
         (b"-oProxyCommand=id", "role-malformed", "64"),
-        (b"-oX", "role-unknown", "77"),
         (b"my;bash", "role-malformed", "64"),
         (b"scp -t /tmp", "role-missing-for-tool", "64"),
         (b"mongo", "role-type-unsupported", "77"),
