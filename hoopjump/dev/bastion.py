@@ -359,7 +359,10 @@ class Bastion(Clients):
         return self._daemon.log.read_text(errors="replace")
 
     def hook_log(self) -> str:
-        """What the hook has told the system log since the bastion started; empty when rootless."""
+        """What the hook has told the system log since the bastion started.
+
+        Empty when rootless, and when another process of the same private view has the log.
+        """
         lines = self._system_log.lines()[self._syslog_before :] if self._system_log else []
         return "".join(f"{line}\n" for line in lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from pathlib import Path
@@ -32,8 +33,13 @@ class SystemLog:
 _listening: list[SystemLog] = []
 
 
-def listen() -> SystemLog:
-    """The log of this process's private view, opened when it is first asked for."""
+def listen() -> SystemLog | None:
+    """The log of this private view, opened when it is first asked for; None when another process of it has it."""
     if not _listening:
-        _listening.append(SystemLog())
+        try:
+            _listening.append(SystemLog())
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return None
     return _listening[0]
