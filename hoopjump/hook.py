@@ -436,7 +436,7 @@ PF_EXITING = 0x4  # include/linux/sched.h
 SETTLE = 0.02  # sshd's ends of our stdin and stdout close one after the other
 GRACE = 0.5  # seconds from SIGTERM to SIGKILL
 PUNCH = 4 * 1024 * 1024  # space given back at a time
-IDLE = 64  # ms: the longest wait between two looks at a file that does not grow
+IDLE = 50  # ms: the longest wait between two looks at a file that does not grow
 
 libc = None  # type: ctypes.CDLL | None
 

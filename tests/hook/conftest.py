@@ -19,6 +19,21 @@ from tests.hook.fake_daemon import FakeDaemon, Step, answer, run, serving
 
 SOURCE = Path(hoopjump.__file__).parent / "hook.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
+MB = 1 << 20
+
+# A program that tells its pid, and then writes as many MB of the same noise as it is asked for.
+NOISE = """
+import os, sys
+noise = b"".join(b"%08d\\n" % n for n in range(200000))[:1 << 20]
+open(sys.argv[2], "w").write(str(os.getpid()))
+for _ in range(int(sys.argv[1])):
+    left = noise
+    while left:
+        left = left[os.write(1, left):]
+"""
+
+# A program that only SIGKILL ends.
+STUBBORN = "trap '' TERM HUP INT; echo $$ > {}; while :; do sleep 0.05; done"
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
@@ -43,6 +58,11 @@ def gone(pid: int) -> bool:
 def state(pid: int) -> str:
     """The state of a process, as ps(1) calls it."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def pid_in(file: Path) -> int:
+    """The pid that a program has left in a file."""
+    return int(wait_for(lambda: file.exists() and file.read_text()))
 
 
 def spool(stdin: str = "auto", wait: int = 300, hint: int = 3000, limit: int = 8 << 20) -> Step:
@@ -122,3 +142,9 @@ def hook(directory: Path) -> Iterator[Hook]:
     made = Hook(directory)
     yield made
     made.log.close()
+
+
+@pytest.fixture
+def mark(directory: Path) -> Path:
+    """A file by which a program shows that it has run."""
+    return directory / "mark"

@@ -152,7 +152,8 @@ def test_full_backlog_is_waited_out(hook: Hook) -> None:
 
     server = threading.Timer(0.3, serve)
     server.start()
-    threading.Timer(0.2, lambda: [link.close() for link in crowd]).start()
+    for link in crowd:
+        threading.Timer(0.2, link.close).start()
     done = hook.run("principals", *OPTIONS)
     server.join(30)
     listener.close()

@@ -1,0 +1,140 @@
+"""Output is passed on as it grows, to the last byte, at the reader's speed."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hook.conftest import MB, NOISE, Hook, gone, pid_in, program, spool, state, wait_for
+from tests.hook.fake_daemon import frame, read_frame
+
+
+def noise(megabytes: int) -> bytes:
+    """What the program above writes."""
+    return b"".join(b"%08d\n" % n for n in range(200000))[:MB] * megabytes
+
+
+@pytest.mark.parametrize("status", [0, 1, 255])
+def test_status_is_told_and_the_answer_exited_with(hook: Hook, status: int) -> None:
+    """The daemon may know better than ssh."""
+    told = [("outcome", "exit"), ("exit", "9"), ("text", "the status was 9")]
+    with hook.serving(spool("none"), program("/bin/sh", "-c", f"exit {status}", reply=told)) as daemon:  # type: ignore[arg-type]
+        done = hook.run("session")
+    assert daemon.questions[-1] == [("v", b"1"), ("verb", b"status"), ("exit", str(status).encode())]
+    assert (done.returncode, done.stderr) == (9, b"the status was 9\n")
+
+
+def test_program_ended_by_a_signal_is_told_as_shells_do(hook: Hook) -> None:
+    """128 and the signal's number."""
+    with hook.serving(spool("none"), program("/bin/sh", "-c", "kill -9 $$")):
+        assert hook.run("session").returncode == 137
+
+
+@pytest.mark.parametrize("reply", [[("outcome", "ok")], [("outcome", "exit"), ("exit", "1000")]])
+def test_status_stands_when_the_daemon_answers_nonsense(hook: Hook, reply: list[tuple[str, bytes | str]]) -> None:
+    """The program's own status is the next best."""
+    with hook.serving(spool("none"), program("/bin/sh", "-c", "echo out; exit 5", reply=reply)):
+        done = hook.run("session")
+    assert (done.returncode, done.stdout, done.stderr) == (5, b"out\n", b"")
+
+
+def test_status_stands_when_the_daemon_has_gone(hook: Hook, mark: Path) -> None:
+    """A daemon that is restarted while a session runs does not touch it."""
+    script = f"echo $$ > {mark}; while test -e {mark}; do sleep 0.01; done; echo out; exit 5"
+
+    def leave(daemon: object, link: socket.socket) -> None:
+        read_frame(link)
+        argv = [("argv", word) for word in ("/bin/sh", "-c", script)]
+        link.sendall(frame(("outcome", "run"), *argv, ("env", "PATH=/bin:/usr/bin"), ("output-buffer", "1000000")))
+
+    with hook.serving(spool("none"), leave):
+        session = hook.start()
+        pid_in(mark)
+    mark.unlink()
+    out, error = session.communicate(timeout=30)
+    assert (session.returncode, out, error) == (5, b"out\n", b"")
+    assert "the daemon did not take the status 5" in hook.logged()[0]
+
+
+def test_output_arrives_while_the_program_runs(hook: Hook, mark: Path) -> None:
+    """Both streams, apart, before there is an end."""
+    script = f"echo out; echo err >&2; while ! test -e {mark}; do sleep 0.01; done"
+    with hook.serving(spool("none"), program("/bin/sh", "-c", script)):
+        session = hook.start()
+        assert session.stdout is not None
+        assert session.stderr is not None
+        assert session.stdout.readline() == b"out\n"
+        assert session.stderr.readline() == b"err\n"
+        mark.touch()
+        session.communicate(timeout=30)
+    assert session.returncode == 0
+
+
+def held_by(pid: int) -> int:
+    """Bytes that a process's unlinked files take."""
+    held = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        if "memfd:hoopjump" in str(entry.readlink()) or "(deleted)" in str(entry.readlink()):
+            held = max(held, entry.stat().st_blocks * 512)
+    return held
+
+
+def without_ctypes(source: str) -> str:
+    """The hook as python3-minimal runs it."""
+    changed = source.replace("        import ctypes\n\n", "        raise ImportError\n\n")
+    assert changed != source
+    return changed
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["hole punching", "without ctypes"])
+def test_slow_reader_stops_the_program_and_gets_every_byte(directory: Path, mark: Path, without: bool) -> None:
+    """50 MB past a buffer of 1 MB: the program waits for the reader, and the space behind the reader is given back."""
+    argv = (sys.executable, "-ISc", NOISE, "50", mark)
+    hook = Hook(directory, without_ctypes if without else str)
+    with hook.serving(spool("none"), program(*argv, buffer=MB)):
+        session = hook.start()
+        assert session.stdout is not None
+        child = pid_in(mark)
+        wait_for(lambda: state(child) == "T")
+        assert held_by(session.pid) < 50 * MB
+        got = hashlib.sha256()
+        size = 0
+        while size < 49 * MB:
+            data = session.stdout.read(MB)
+            size += len(data)
+            got.update(data)
+        if not without:  # else a program of which more is kept than the buffer holds goes on once all has been read
+            wait_for(lambda: held_by(session.pid) <= 8 * MB)
+        got.update(session.stdout.read())
+        session.communicate()
+    hook.log.close()
+    assert session.returncode == 0
+    assert got.hexdigest() == hashlib.sha256(noise(50)).hexdigest()
+
+
+def test_fast_output_of_both_streams_is_passed_on_to_the_byte(hook: Hook, mark: Path) -> None:
+    """50 MB on stdout while stderr gets its own."""
+    script = f'{sys.executable} -ISc "$1" 50 {mark} & {sys.executable} -ISc "$1" 20 {mark} >&2; wait'
+    with hook.serving(spool("none"), program("/bin/sh", "-c", script, "sh", NOISE)):
+        done = hook.run("session")
+    assert done.returncode == 0
+    assert done.stdout == noise(50)
+    assert done.stderr == noise(20)
+
+
+def test_every_byte_is_out_before_the_status(hook: Hook, mark: Path) -> None:
+    """The program has long ended; the session ends when its reader has everything."""
+    with hook.serving(spool("none"), program(sys.executable, "-ISc", NOISE, "5", mark)) as daemon:
+        session = hook.start()
+        assert session.stdout is not None
+        child = pid_in(mark)
+        wait_for(lambda: gone(child))
+        assert session.poll() is None
+        assert session.stdout.read() == noise(5)
+        assert session.wait(30) == 0
+        session.communicate()
+    assert dict(daemon.questions[-1])["exit"] == b"0"
