@@ -73,8 +73,10 @@ class SshServer:
         if connections:
             ended = [asyncio.ensure_future(connection.ended.wait()) for connection in connections]
             await asyncio.wait(ended, timeout=1)
-        for task in list(self._serving):
-            task.cancel()
+        if self._serving:
+            _, unfinished = await asyncio.wait(self._serving, timeout=1)
+            for task in unfinished:
+                task.cancel()
 
     async def _accept(self, listener: socket.socket, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
@@ -122,6 +124,8 @@ class SshServer:
                     connection.drop()
                 past_handshake.set()
                 await connection.ended.wait()
+                if connection.tasks:
+                    await asyncio.wait(connection.tasks)
             finally:
                 self._connections.discard(connection)
         except (OSError, asyncssh.Error):
