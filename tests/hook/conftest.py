@@ -21,12 +21,13 @@ SOURCE = Path(hoopjump.__file__).parent / "hook.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
 MB = 1 << 20
 
-# A program that tells its pid, and then writes as many MB of the same noise as it is asked for.
+# A program that tells its pid, and then writes as many MB of the same noise as it is asked for, at the pace it is asked.
 NOISE = """
-import os, sys
+import os, sys, time
 noise = b"".join(b"%08d\\n" % n for n in range(200000))[:1 << 20]
 open(sys.argv[2], "w").write(str(os.getpid()))
 for _ in range(int(sys.argv[1])):
+    time.sleep(float((sys.argv[3:] or "0")[0]))
     left = noise
     while left:
         left = left[os.write(1, left):]

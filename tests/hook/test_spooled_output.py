@@ -93,7 +93,7 @@ def without_ctypes(source: str) -> str:
 @pytest.mark.parametrize("without", [False, True], ids=["hole punching", "without ctypes"])
 def test_slow_reader_stops_the_program_and_gets_every_byte(directory: Path, mark: Path, without: bool) -> None:
     """50 MB past a buffer of 1 MB: the program waits for the reader, and the space behind the reader is given back."""
-    argv = (sys.executable, "-ISc", NOISE, "50", mark)
+    argv = (sys.executable, "-ISc", NOISE, "50", mark, "0.02")
     hook = Hook(directory, without_ctypes if without else str)
     with hook.serving(spool("none"), program(*argv, buffer=MB)):
         session = hook.start()
