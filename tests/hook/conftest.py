@@ -21,7 +21,7 @@ SOURCE = Path(hoopjump.__file__).parent / "hook.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
 MB = 1 << 20
 
-# A program that tells its pid, and then writes as many MB of the same noise as it is asked for, at the pace it is asked.
+# A program that tells its pid, and then writes as many MB of the same noise as it is asked for, at the pace asked for.
 NOISE = """
 import os, sys, time
 noise = b"".join(b"%08d\\n" % n for n in range(200000))[:1 << 20]
