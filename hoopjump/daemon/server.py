@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from hoopjump.audit.events import new_reference
-from hoopjump.daemon import processes, wire
+from hoopjump.daemon import processes, texts, wire
 from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
 from hoopjump.daemon.wire import Message, Pair, WireError
 from hoopjump.decision.reasons import Reason
 
 FIRST_FRAME_SECONDS: Final = 2.0
 REFUSED_SECONDS: Final = 0.5
-DRAIN_SECONDS: Final = 5.0
+DRAIN_SECONDS: Final = 1.5
 BACKLOG: Final = 1024
 
 ADMINISTRATION: Final = frozenset({"logins", "end", "explain"})
@@ -69,7 +69,9 @@ class Call:
     async def refuse(self, reason: Reason, ref: str, sentence: str | None = None) -> None:
         """Say no, in the shape that the verb's asker understands."""
         text = reason.sentence() if sentence is None else sentence
-        said: list[Pair] = [("reason", reason.code), ("ref", ref), ("text", text)]
+        # Only a session's hook shows the text as it is; it may be refused before it has said its verb.
+        lines = texts.refusal(reason, text, ref) if self.verb in ("", "session") else [text]
+        said: list[Pair] = [("reason", reason.code), ("ref", ref), *(("text", line) for line in lines)]
         if self.verb == "principals":
             await self.reply([("outcome", "deny"), *said])
         else:
@@ -133,10 +135,14 @@ class Server:
         self._server = await asyncio.start_unix_server(self._connected, sock=listener, backlog=BACKLOG)
 
     async def stop(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Accept no more, let unanswered calls be answered for at most ``seconds``, then end the rest."""
+        """Accept no more, let unanswered calls be answered for at most ``seconds``, then end the rest.
+
+        Who has not said anything yet is not waited for: a hook whose connection ends without an answer asks again, and
+        the next daemon cannot start before this one has gone.
+        """
         if self._server is not None:
             self._server.close()
-        waiting = [asyncio.ensure_future(call.answered.wait()) for call in self._tasks.values()]
+        waiting = [asyncio.ensure_future(call.answered.wait()) for call in self._tasks.values() if call.verb]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=seconds)
             for future in late:
