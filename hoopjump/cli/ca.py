@@ -25,7 +25,10 @@ def ca() -> None:
 @click.option("--no-passphrase", is_flag=True, help="Do not ask for a passphrase; the key lies open in the file.")
 @click.option("--force", is_flag=True, help="Replace files that are there. The old key is lost.")
 def create(file: Path, kind: str, comment: str, no_passphrase: bool, force: bool) -> None:
-    """Make a CA key: FILE (mode 0600), and FILE.pub for trust.user_cas and the gateway's trusted CAs."""
+    """Make the key of a CA.
+
+    FILE gets the private key (mode 0600), FILE.pub the public one, for trust.user_cas and the gateway's trusted CAs.
+    """
     public = file.with_name(f"{file.name}.pub")
     if not comment.isprintable():
         raise click.UsageError("the comment holds control characters")

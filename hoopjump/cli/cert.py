@@ -99,7 +99,10 @@ def issue(  # noqa: PLR0917  # click hands every option over by its name
     target: str | None,
     force: bool,
 ) -> None:
-    """Certify the OpenSSH public key in the file PUBLIC_KEY (`-`: stdin), FIDO keys (sk-) included."""
+    """Certify an OpenSSH public key.
+
+    PUBLIC_KEY is its file (`-`: stdin); every kind will do, FIDO keys (sk-) included.
+    """
     if no_extensions and extensions:
         raise click.UsageError("--extension and --no-extensions contradict each other")
     now = int(time.time())

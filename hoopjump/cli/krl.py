@@ -76,7 +76,10 @@ def create(  # noqa: PLR0917  # click hands every option over by its name
 def add(
     file: Path, certificates: tuple[str, ...], key_ids: tuple[str, ...], serials: tuple[str, ...], ca: Path | None
 ) -> None:
-    """Revoke more in the list FILE. Logins that are open go on: end them with `hoopjump logins end`."""
+    """Revoke more in the list FILE.
+
+    Logins that are open go on: end them with `hoopjump logins end`.
+    """
     specification = _specification(certificates, key_ids, serials)
     if not specification:
         raise click.UsageError("say what to revoke: --certificate, --key-id or --serial")

@@ -22,7 +22,10 @@ def logins() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with everything that is known.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """List all logins, the oldest first; `admitted` are those that sshd has asked about and not opened yet."""
+    """List all logins, the oldest first.
+
+    `admitted` are those that sshd has asked about and not opened yet.
+    """
     rows = _all(load(ctx.obj["config"]).daemon.socket)
     if as_json:
         output.result_json(rows)
@@ -68,7 +71,10 @@ def _span(seconds: float) -> str:
 @click.argument("login")
 @click.pass_context
 def end(ctx: click.Context, login: str) -> None:
-    """End the login LOGIN: its connection is cut, with every session and forward in it."""
+    """End the login LOGIN.
+
+    Its connection is cut, with every session and forward in it.
+    """
     answer: dict[str, Any] = daemon_socket.ask(load(ctx.obj["config"]).daemon.socket, "end", ("login", login))
     if not answer.get("found"):
         raise HoopjumpError(f"no login {login!a}", "`hoopjump logins list` shows them")

@@ -47,7 +47,7 @@ def render_(  # noqa: PLR0917  # click hands every option over by its name
     krl: Path | None,
     exempt: tuple[str, ...],
 ) -> None:
-    """Print the block for sshd's configuration, from hoopjump's own configuration."""
+    """Print the block for sshd's configuration."""
     config = load(ctx.obj["config"])
     version = parse(release) if release else installed(_program(program))
     for address in exempt:
@@ -112,10 +112,11 @@ def check_(  # noqa: PLR0917  # click hands every option over by its name
     lport: int,
     as_json: bool,
 ) -> None:
-    """Prove that sshd is set up for hoopjump's logins, and that administrators' logins are left alone.
+    """Prove that sshd is set up for hoopjump.
 
-    Changes nothing. Asks `sshd -T -C` for both, looks at hook, CA keys, revocation list and accounts, and runs the
-    hook. Run it as root. Exit status 0 when nothing is wrong (there may be warnings), 1 when something is.
+    And that administrators' logins are left alone. It changes nothing: it asks `sshd -T -C` for both, looks at hook, CA
+    keys, revocation list and accounts, and runs the hook. Run it as root. Exit status 0 when nothing is wrong (there
+    may be warnings), 1 when something is.
     """
     config = load(ctx.obj["config"])
     sshd_program = _program(program)

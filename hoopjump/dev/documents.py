@@ -1,0 +1,190 @@
+"""The documents that are made from the program: ``python -m hoopjump.dev.documents`` writes them into ``docs/``.
+
+A test compares what is there with what would be written, so a document cannot say something else than the program.
+"""
+
+from __future__ import annotations
+
+import importlib
+import types
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from hoopjump.cli.main import COMMANDS
+from hoopjump.cli.main import hoopjump as program
+from hoopjump.config import Config
+from hoopjump.decision.reasons import Reason
+from hoopjump.dev import programs
+
+DOCS: Final = programs.CHECKOUT / "docs"
+
+_CONFIGURATION: Final = """# Configuration
+
+hoopjump reads one TOML file, `/etc/hoopjump/hoopjump.toml`, or the one named with `--config`. It is read strictly: an
+unknown key or a bad value is an error with file, line and the nearest valid name. Secrets stand in it by reference
+only: `credential:NAME` is a systemd credential of the daemon (`LoadCredential=`), `file:/PATH` a file that belongs to
+its reader or to root and that nobody else can read.
+
+Two keys have no default; this is a whole configuration:
+
+```toml
+[gateway]
+api_url = "https://hoop.example.com"
+ssh_host = "hoop.example.com"
+```
+
+The daemon reads the file when it starts: `systemctl restart hoopjumpd` loses no login. The file of `trust.user_cas` is
+looked at anew for every login.
+"""
+
+_REASONS: Final = """# Reasons
+
+Every refusal has a reason with a stable code. The user reads its sentence (with `{…}` filled in) and a reference; the
+log and the audit trail have code and reference; `hoopjump explain REFERENCE` shows the rest. The exit status is that
+of the ssh command in a refused session (sysexits.h). Who was let in has the reason `allowed`.
+"""
+
+_GROUPS: Final = {
+    Reason.CERT_MALFORMED: """
+## The certificate is wrong
+
+Denied at authentication. sshd shows the user nothing but `Permission denied (publickey)`, and ssh exits with 255; the
+sentence is in the log.
+""",
+    Reason.CERT_NO_IDENTITY: """
+## The certificate is good, and its owner may not go on
+
+The login is let in to nothing, neither session nor forward, and the session hook says why. It is not denied, since from
+OpenSSH 9.8 on a denial counts against the source address, and tells the user nothing.
+""",
+    Reason.LOGIN_UNKNOWN: """
+## The session is refused
+""",
+    Reason.PEER_NOT_ALLOWED: """
+## The machinery
+""",
+}
+
+_CLI: Final = """# Command line
+
+`hoopjump` is the administrator's tool; no login needs it. Answers go to stdout, everything said about them to stderr.
+Exit status: 0 done, 1 failed or refused, 2 wrong usage. Colour only on a terminal, and not where `NO_COLOR` is set.
+`HOOPJUMP_DEBUG=1` adds a traceback to an unforeseen error.
+"""
+
+
+def configuration() -> str:
+    """docs/configuration.md, from the descriptions in :mod:`hoopjump.config`."""
+    parts = [_CONFIGURATION]
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        parts.append(f"\n## [{name}]\n\n{section.__doc__}\n\n| key | value | default | meaning |\n|---|---|---|---|\n")
+        parts += [_row(key, value) for key, value in section.model_fields.items()]
+    return "".join(parts)
+
+
+def _row(key: str, field: FieldInfo) -> str:
+    if field.is_required():
+        default = "none; must be given"
+    else:
+        value = field.get_default(call_default_factory=True)
+        default = "not set" if value is None else f"`{_toml(value)}`"
+    return f"| `{key}` | {_kind(field.annotation)} | {default} | {field.description} |\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return "{}" if isinstance(value, dict) else f'"{value}"'
+
+
+def _kind(annotation: Any) -> str:  # noqa: ANN401 - an annotation may be anything
+    """What a person may write for a type."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f'`"{choice}"`' for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return _kind(next(argument for argument in arguments if argument is not type(None)))
+    if hasattr(annotation, "__metadata__"):
+        return _kind(arguments[0])
+    names: dict[object, str] = {bool: "true, false", int: "integer", float: "number", str: "text", Path: "path"}
+    if annotation in names:
+        return names[annotation]
+    return {tuple: "list of text", dict: "table of lists"}[origin or annotation]
+
+
+def reasons() -> str:
+    """docs/reasons.md, from :mod:`hoopjump.decision.reasons`."""
+    parts = [_REASONS]
+    for reason in Reason:
+        if reason is Reason.ALLOWED:
+            continue
+        if reason in _GROUPS:
+            parts.append(f"{_GROUPS[reason]}\n| code | sentence | next step | exit |\n|---|---|---|---|\n")
+        value = reason.value
+        parts.append(f"| `{value.code}` | {_cell(value.sentence)} | {_cell(value.hint)} | {value.exit_status} |\n")
+    return "".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def command_line() -> str:
+    """docs/cli.md, from the help of every command."""
+    parts = [_CLI]
+    for path, command in _commands():
+        parts.append(f"\n## {path}\n\n```text\n{_help(path, command)}\n```\n")
+    return "".join(parts)
+
+
+def _commands() -> Iterator[tuple[str, click.Command]]:
+    yield "hoopjump", program
+    for name, (module, _) in COMMANDS.items():
+        command = getattr(importlib.import_module(f"hoopjump.cli.{module}"), name)
+        assert isinstance(command, click.Command)
+        yield f"hoopjump {name}", command
+        if isinstance(command, click.Group):
+            for verb, below in sorted(command.commands.items()):
+                yield f"hoopjump {name} {verb}", below
+
+
+def _help(path: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    context.help_option_names = ["-h", "--help"]
+    return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+
+
+class Document(Enum):
+    """A made document: its name in ``docs/``, and what makes it."""
+
+    CONFIGURATION = ("configuration.md", configuration)
+    REASONS = ("reasons.md", reasons)
+    COMMAND_LINE = ("cli.md", command_line)
+
+    def __init__(self, file: str, make: Callable[[], str]) -> None:
+        self.file = file
+        self.make = make
+
+
+def main() -> None:
+    """Write all of them."""
+    for document in Document:
+        (DOCS / document.file).write_text(document.make(), encoding="utf-8")
+        print(f"docs/{document.file}")
+
+
+if __name__ == "__main__":
+    main()
