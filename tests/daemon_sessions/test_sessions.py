@@ -444,7 +444,9 @@ def test_a_status_that_is_none_ends_the_session(said: tuple[tuple[str, str], ...
         async with scene() as found, found.call(("stage", "run"), ("command", "mybash ls")) as talk:
             await talk.hear()
             await talk.say(*said)
-            assert outcome(await talk.hear()) == ("refuse", "protocol")
+            answer = await talk.hear()
+            assert outcome(answer) == ("refuse", "protocol")
+            assert lines(answer)[0].startswith("hoopjump: ")
             assert left_behind(found) == []
 
     asyncio.run(story())
