@@ -1,0 +1,159 @@
+"""Standard output through ForceCommand: every byte and the status, to a slow reader too, of a gateway that hurries.
+
+The embedded gateway closes TCP right behind the exit status, as the real one does. HOOPJUMP_TEST_RUNS is how often the
+5 MB are read (200 proves more, 12 fits into everyday); the 50 MB are read a tenth as often, five times at most.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import IO, Final
+
+import pytest
+
+from hoopjump.dev import programs
+from hoopjump.dev.bastion import Bastion
+from hoopjump.dev.services import Service, answers, free_port, minimal_environment
+
+RUNS: Final = int(os.environ.get("HOOPJUMP_TEST_RUNS", "12"))
+LARGE_RUNS: Final = min(5, max(1, RUNS // 10))
+LATE: Final = 0.5
+"""Seconds that a slow reader sleeps before it reads."""
+
+FIRST: Final = 1_000_000
+"""The first number of seven digits: each is a line of eight bytes."""
+
+MEGABYTE: Final = 1_000_000
+
+
+def output_of(size: int) -> tuple[str, str]:
+    """A command that prints so many bytes (a multiple of 8), and the SHA-256 of what it prints."""
+    last = FIRST + size // 8 - 1
+    digest = hashlib.sha256()
+    for begin in range(FIRST, last + 1, 10_000):
+        digest.update("".join(f"{number}\n" for number in range(begin, min(begin + 10_000, last + 1))).encode())
+    return f"seq {FIRST} {last}", digest.hexdigest()
+
+
+def read_late(stream: IO[bytes], pause: float = 0) -> tuple[int, str]:
+    """Size and SHA-256 of a stream that is read late, and then with a pause after each megabyte."""
+    time.sleep(LATE)
+    size, digest = 0, hashlib.sha256()
+    while data := stream.read(MEGABYTE):
+        size += len(data)
+        digest.update(data)
+        time.sleep(pause)
+    return size, digest.hexdigest()
+
+
+def slow_run(argv: list[str], pause: float = 0) -> tuple[int, int, str]:
+    """Exit status, size and SHA-256 of what a client prints to a slow reader."""
+    with Popen(argv, stdin=PIPE, stdout=PIPE) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        client.stdin.close()
+        size, digest = read_late(client.stdout, pause)
+        return client.wait(60), size, digest
+
+
+@pytest.mark.timeout(60 + 5 * RUNS)
+def test_a_slow_reader_gets_every_byte_and_the_status(bastion: Bastion) -> None:
+    """5 MB to a reader that sleeps, time and again."""
+    command, digest = output_of(5 * MEGABYTE)
+    argv = [bastion.ssh_command("mybash", f"{command}; exit {status}") for status in (0, 7)]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda run: slow_run(argv[run % 2]), range(RUNS)))
+    wrong = [(run, result) for run, result in enumerate(results) if result != ((0, 7)[run % 2], 5 * MEGABYTE, digest)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("run", range(LARGE_RUNS))
+def test_ten_times_as_much_is_no_different(bastion: Bastion, run: int) -> None:
+    """50 MB, more than a session may hold at once, to a reader with pauses."""
+    command, digest = output_of(50 * MEGABYTE)
+    argv = bastion.ssh_command("mybash", f"{command}; exit 7")
+    assert slow_run(argv, pause=0.02) == (7, 50 * MEGABYTE, digest)
+
+
+def test_error_output_is_whole_too(bastion: Bastion) -> None:
+    """What goes to stderr is kept apart, in order, and passed on to its end."""
+    command, digest = output_of(2 * MEGABYTE)
+    argv = bastion.ssh_command("mybash", f"echo out; {command} >&2; exit 1")
+    with Popen(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        assert client.stderr is not None
+        client.stdin.close()
+        assert read_late(client.stderr) == (2 * MEGABYTE, digest)
+        assert client.stdout.read() == b"out\n"
+        assert client.wait(60) == 1
+
+
+def test_output_comes_while_the_command_runs(bastion: Bastion) -> None:
+    """Nothing is held back until the end: the first line is there while the command still waits."""
+    with Popen(bastion.ssh_command("mybash", "echo first; sleep 30; echo second"), stdin=PIPE, stdout=PIPE) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        client.stdin.close()
+        assert client.stdout.readline() == b"first\n"
+        assert client.poll() is None
+        client.kill()
+
+
+# -- What this is for ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nested(bastion: Bastion, tmp_path: Path) -> Iterator[list[str]]:
+    """A client of a bastion without hoopjump, `ForceCommand ssh gateway …`; what to run comes last."""
+    port, keys = free_port(), bastion.directory / "client" / "nested_keys"
+    keys.write_text(bastion.workshop.key("nested").public.read_text())
+    inner = bastion.client_config(bastion.certificate())
+    config = tmp_path / "sshd_config"
+    lines = [
+        f"ListenAddress 127.0.0.1:{port}",
+        f"HostKey {bastion.host_key.key}",
+        f"AuthorizedKeysFile {keys}",
+        "PidFile none",
+        "UsePAM no",
+        "StrictModes no",
+        f'ForceCommand exec /usr/bin/ssh -F {inner} gateway "$SSH_ORIGINAL_COMMAND"',
+        *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
+    ]
+    config.write_text("\n".join(lines) + "\n")
+    service = Service(
+        "sshd without hoopjump",
+        [str(programs.sshd()), "-D", "-e", "-f", str(config)],
+        tmp_path / "log",
+        ready=lambda: answers(port).startswith(b"SSH-"),
+        environment=minimal_environment(),
+    )
+    service.start()
+    account = pwd.getpwuid(os.geteuid()).pw_name
+    alias = f"[127.0.0.1]:{bastion.port}"
+    options = ["-o", f"User={account}", "-o", f"HostKeyAlias={alias}", "-p", str(port)]
+    argv = bastion.ssh_command(identity=bastion.workshop.key("nested"), options=options)
+    yield argv
+    service.stop()
+
+
+def test_without_spooling_the_same_run_loses_output(nested: list[str]) -> None:
+    """A nested ssh loses bytes to a slow reader, and says nothing: the fault that the tests above survive is there."""
+    command, _ = output_of(5 * MEGABYTE)
+    runs = (slow_run([*nested, "mybash", command]) for _ in range(20))
+    assert any(status == 0 and size < 5 * MEGABYTE for status, size, _ in runs)
+
+
+def test_without_spooling_late_input_is_dropped(nested: list[str]) -> None:
+    """A nested ssh drops a script that begins after 100 ms, and calls that a success."""
+    with Popen([*nested, "mybash"], stdin=PIPE, stdout=PIPE) as client:
+        time.sleep(2)
+        out, _ = client.communicate(b"echo late\n", timeout=60)
+        assert (client.returncode, out) == (0, b"")
