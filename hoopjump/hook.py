@@ -329,9 +329,9 @@ def session(path: str) -> int:
             say(answer.get("stdout", []), 1)
             say(answer.get("text", []))
             return status
-        if outcome == b"choose":
+        if outcome == b"choose" and not gathered:
             choice = [("choice", choose(answer))]
-        elif outcome == b"exec":
+        elif outcome == b"exec" and not gathered:
             argv, environ = program(answer)
             say(answer.get("notice", []))
             become(argv, environ)

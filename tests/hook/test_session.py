@@ -176,6 +176,14 @@ def test_answer_that_breaks_the_protocol_ends_in_a_sentence(hook: Hook, data: by
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("step", [becoming("/bin/cat"), spool("none"), answer(("outcome", "choose"), ("prompt", ">"))])
+def test_input_that_was_gathered_is_never_left_behind(hook: Hook, step: Step) -> None:
+    """Once the input is ours, only a program that gets it may follow, or a refusal."""
+    with hook.serving(spool("wait"), step):
+        done = hook.run("session", input=b"select 1;")
+    assert (done.returncode, done.stdout) == (Reason.PROTOCOL.value.exit_status, b"")
+
+
 def test_sentences_of_the_hook_are_those_of_the_reasons(hook: Hook) -> None:
     """The hook imports nothing of ours, so that its copies are compared here."""
     source = hook.file.read_text()
