@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from hoopjump.audit.events import AuditError
 from hoopjump.audit.sinks import find
 from hoopjump.cli import daemon_socket, output
 from hoopjump.cli.daemon_socket import DaemonError
 from hoopjump.cli.files import read_bounded
-from hoopjump.config import Config, load, read_secret
+from hoopjump.config import Config, SecretReference, load, read_secret
 from hoopjump.daemon.policy import policy_of, read_authorities
 from hoopjump.decision.certificate import TEXT_LIMIT, Certificate, CertificateError, read_certificate
 from hoopjump.decision.decide import decide, wanted_lookups
@@ -36,10 +37,17 @@ _HEAD = ("time", "kind", "ref", "trace")
 @click.option("--certificate", metavar="FILE", help="Decide about this certificate now (`-`: stdin).")
 @click.option("--account", metavar="NAME", help="With --certificate: the login account.  [default: the first shared]")
 @click.option("--source", metavar="ADDR", help="With --certificate: the client's address.")
+@click.option("--api-key", metavar="REF", help="With --certificate: credential:NAME or file:/PATH of the API key.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def explain(  # noqa: PLR0917  # click hands every option over by its name
-    ctx: click.Context, ref: str | None, certificate: str | None, account: str | None, source: str | None, as_json: bool
+    ctx: click.Context,
+    ref: str | None,
+    certificate: str | None,
+    account: str | None,
+    source: str | None,
+    api_key: str | None,
+    as_json: bool,
 ) -> None:
     """Say why a login was let in or refused.
 
@@ -57,7 +65,7 @@ def explain(  # noqa: PLR0917  # click hands every option over by its name
     name = account or (accounts[0] if accounts else "")
     if not name:
         raise click.UsageError("name the login account with --account")
-    verdict = _decide(config, certificate, LoginRequest(name, source))
+    verdict = _decide(config, certificate, LoginRequest(name, source), api_key)
     if as_json:
         output.result_json(_verdict_row(verdict))
     else:
@@ -66,7 +74,7 @@ def explain(  # noqa: PLR0917  # click hands every option over by its name
         ctx.exit(output.EXIT_FAILURE)
 
 
-def _decide(config: Config, file: str, request: LoginRequest) -> Verdict:
+def _decide(config: Config, file: str, request: LoginRequest, api_key: str | None) -> Verdict:
     try:
         authorities = read_authorities(config.trust.user_cas)
     except OSError as error:
@@ -75,22 +83,30 @@ def _decide(config: Config, file: str, request: LoginRequest) -> Verdict:
     certificate: Certificate | CertificateError
     try:
         certificate = read_certificate(read_bounded(file, TEXT_LIMIT))
-        answers = _answers(config, certificate, policy)
+        answers = _answers(config, certificate, policy, api_key)
     except CertificateError as error:
         certificate, answers = error, {}
     return decide(request, certificate, answers, policy, int(time.time()))
 
 
-def _answers(config: Config, certificate: Certificate, policy: Policy) -> dict[Lookup, Answer]:
+def _answers(config: Config, certificate: Certificate, policy: Policy, api_key: str | None) -> dict[Lookup, Answer]:
     wanted = wanted_lookups(certificate, policy)
     if not wanted:
         return {}
-    client = GatewayClient(config.gateway, read_secret(config.gateway.api_key), 1)
+    client = GatewayClient(config.gateway, read_secret(_reference(api_key) or config.gateway.api_key), 1)
     try:
         directory = Directory(client, config.gateway)
         return {lookup: directory.answer(lookup) for lookup in wanted}
     finally:
         client.close()
+
+
+def _reference(given: str | None) -> str | None:
+    try:
+        return given and TypeAdapter(SecretReference).validate_python(given)
+    except ValidationError:
+        # The message of the error would repeat what was given, perhaps the key itself.
+        raise click.UsageError("a key is named by credential:NAME or file:/PATH, never given itself") from None
 
 
 def _print_verdict(verdict: Verdict) -> None:
