@@ -61,7 +61,9 @@ def run(client: GatewayClient, section: GatewaySection, local: Local) -> Iterato
         yield from _user_cas(server, local)
         yield _handoff_ca(server, local)
     else:
-        yield Finding(Level.FAILURE, "ssh-server", server.message, server.hint)
+        # Not to be allowed to look is no fault of the gateway's.
+        forbidden = isinstance(server, GatewayError) and server.status == 403
+        yield Finding(Level.WARNING if forbidden else Level.FAILURE, "ssh-server", server.message, server.hint)
     yield from _host_keys(server, section)
     yield _guarded("five-minutes", lambda: _five_minutes(client))
 
