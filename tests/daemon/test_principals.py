@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import pytest
 
 from hoopjump.audit.events import Kind
+from hoopjump.daemon import wire
 from hoopjump.daemon.logins import State
 from hoopjump.decision.values import Access, User
 from tests.daemon.yard import ALICE, ROOT, Authority, eventually, outcome, yard
@@ -187,6 +189,30 @@ def test_admission_that_cannot_be_recorded_is_none() -> None:
             place.sink.broken = True
             assert outcome(await monitor.hook(place.authority.certificate(ALICE.email))) == ("deny", "internal")
             assert len(place.table) == 0
+
+    asyncio.run(story())
+
+
+def test_answer_that_comes_too_late_admits_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The server has gone on without its hook; the certificate it went on to is not replaced by this one."""
+
+    async def story() -> None:
+        async with yard() as place:
+            bob = User("auth0|bob", "bob@x.io", "active")
+            place.directory_of_users.users[bob.email] = bob
+            monitor = await place.monitor()
+            await monitor.hook(place.authority.certificate(bob.email))
+            place.directory_of_users.delay = 0.5
+            late = base64.b64encode(place.authority.certificate(ALICE.email)).decode()
+            pairs = [("verb", "principals"), ("account", place.uids.name), ("certificate", late)]
+            await monitor.tell("abandon", uid=place.uids.hook, data=wire.encode(pairs).hex())
+            second = place.authority.certificate(bob.email)
+            await monitor.hook(second)
+            await eventually(lambda: "came too late" in caplog.text)
+            (login,) = place.table
+            assert login.admitted_with(second)
+            assert Kind.ADMITTED in place.sink.kinds()
+            assert [event.fields["user"] for event in place.sink.events] == [bob.email, bob.email]
 
     asyncio.run(story())
 

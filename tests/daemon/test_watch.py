@@ -37,7 +37,7 @@ def test_admitted_certificate_is_no_login() -> None:
     async def story() -> None:
         async with yard() as place:
             monitor, login = await place.admitted()
-            await asyncio.sleep(0.1)  # five looks
+            await place.looked()
             assert login.state is State.ADMITTED
             await monitor.quit()
             await eventually(lambda: login.state is State.CLOSED)
@@ -56,7 +56,7 @@ def test_process_of_another_uid_below_the_monitor_opens_nothing() -> None:
         async with yard() as place:
             monitor, login = await place.admitted()
             await monitor.login(uid=place.uids.stranger)
-            await asyncio.sleep(0.1)
+            await place.looked()
             assert login.state is State.ADMITTED
             await monitor.login()
             await eventually(lambda: login.state is State.OPEN)
@@ -301,7 +301,7 @@ def test_rootless_login_opens_when_the_unauthenticated_process_has_given_way() -
             assert outcome(await monitor.hook(place.authority.certificate(ALICE.email))) == ("line", None)
             (login,) = place.table
             await monitor.leave()
-            await asyncio.sleep(0.1)
+            await place.looked()
             assert login.state is State.ADMITTED
             await monitor.login()
             await eventually(lambda: login.state is State.OPEN)

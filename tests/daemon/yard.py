@@ -220,6 +220,16 @@ def outcome(message: Message) -> tuple[str | None, str | None]:
     return message.text("outcome"), message.text("reason")
 
 
+class CountingWatch(Watch):
+    """Counts its looks at logins that are awaited."""
+
+    looks = 0
+
+    def _is_real(self, login: Login) -> bool:
+        self.looks += 1
+        return super()._is_real(login)
+
+
 class Yard:
     """See the module; made by :func:`yard`."""
 
@@ -264,7 +274,7 @@ class Yard:
 
     async def start(self) -> None:
         self.audit = Audit([self.sink])
-        self.watch = Watch(self.table, self.audit, self.config.sshd)
+        self.watch = CountingWatch(self.table, self.audit, self.config.sshd)
         self.threads = ThreadPoolExecutor(4)
         lookups = Lookups(self.directory_of_users, self.threads, self.config.gateway.cache)
         self.principals = Principals(
@@ -300,6 +310,11 @@ class Yard:
         monitor = await start_monitor(self.socket)
         self.monitors.append(monitor)
         return monitor
+
+    async def looked(self) -> None:
+        """Wait until three more looks have been taken."""
+        before = self.watch.looks
+        await eventually(lambda: self.watch.looks >= before + 3)
 
     async def admitted(self, **fields: Any) -> tuple[Monitor, Login]:
         """A monitor on which alice's certificate has been admitted."""
