@@ -19,11 +19,12 @@ from tests.cli.conftest import Run
 
 
 class Daemon:
-    """Answers every call with what the test has laid down, and remembers what it was asked."""
+    """Answers each call with the next of ``pages``, else with ``answer``, and remembers what it was asked."""
 
     def __init__(self, path: Path) -> None:
         self.asked: list[Message] = []
         self.answer: bytes = b""
+        self.pages: list[bytes] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
         self._socket.listen()
@@ -53,7 +54,7 @@ class Daemon:
             with link:
                 (length,) = struct.unpack(">I", link.recv(4, socket.MSG_WAITALL))
                 self.asked.append(decode(link.recv(length, socket.MSG_WAITALL)))
-                link.sendall(self.answer)
+                link.sendall(self.pages.pop(0) if self.pages else self.answer)
 
 
 @pytest.fixture
@@ -108,6 +109,16 @@ def test_logins_are_listed_as_a_table(daemon: Daemon, config: Path, hoopjump: Ru
     assert lines[1][6] in ("1d01h", "1d00h")
     assert lines[2][:5] == ["ijklmnop", "ending", "-", "hoop", "-"]
     assert daemon.asked[0].text("verb") == "logins"
+
+
+def test_a_list_of_several_pages_is_read_to_its_end(daemon: Daemon, config: Path, hoopjump: Run) -> None:
+    """Each question goes on behind the last login that the daemon told."""
+    first, last = row(login="first", admitted_at=1.5), row(login="last", admitted_at=2.5)
+    pages = [[{**first, "more": True}], [last]]
+    daemon.pages = [encode([("outcome", "ok"), ("json", json.dumps(page))]) for page in pages]
+    said = hoopjump("--config", config, "logins", "list", "--json")
+    assert json.loads(said.out) == [first, last]
+    assert [message.text("after") for message in daemon.asked] == [None, "1.5 first"]
 
 
 def test_json_is_what_the_daemon_said(daemon: Daemon, config: Path, hoopjump: Run) -> None:
