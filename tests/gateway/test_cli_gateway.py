@@ -1,113 +1,18 @@
-"""`hoopjump gateway`: what an administrator sees, and what is on disk and at the gateway afterwards."""
+"""`hoopjump gateway check` and `sync`: what an administrator sees, and what is on disk afterwards."""
 
 from __future__ import annotations
 
 import base64
 import json
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hoopjump.cli.main import main
 from hoopjump.decision.keys import fingerprint
-from hoopjump.gateway import changes, ssh_server
-from hoopjump.gateway.client import GatewayClient
+from hoopjump.gateway import ssh_server
+from tests.gateway.bastion import Bastion, Run, lines
 from tests.gateway.files import keygen, public_key, secret
 from tests.gateway.replay import KEY, Replay, body
-from tests.gateway.site import Site, embedded
-
-
-@dataclass
-class Bastion:
-    """A configuration file beside the files that it names."""
-
-    directory: Path
-    gateway: Site
-
-    def __post_init__(self) -> None:
-        self.known_hosts = self.directory / "known_hosts"
-        self.user_cas = self.directory / "user_ca.pub"
-        self.handoff = keygen(self.directory / "handoff")
-        self.config = self.directory / "hoopjump.toml"
-        self.configure(self.gateway.api_url, secret(self.directory / "api-key", self.gateway.api_key))
-
-    def configure(self, api_url: str, api_key: str, more: str = "") -> None:
-        """Write the configuration."""
-        self.config.write_text(
-            f"""[trust]
-user_cas = "{self.user_cas}"
-[handoff]
-ca_key = "file:{self.handoff}"
-[gateway]
-api_url = "{api_url}"
-api_key = "{api_key}"
-ssh_host = "{self.gateway.ssh_host}"
-ssh_port = {self.gateway.ssh_port}
-known_hosts = "{self.known_hosts}"
-read_timeout = 2
-{more}
-"""
-        )
-
-    def misc(self) -> dict[str, Any]:
-        """The gateway's configuration."""
-        answer = self.admin().get("serverconfig", "misc")
-        assert isinstance(answer, dict)
-        return answer
-
-    def admin(self) -> GatewayClient:
-        """A client that may change it."""
-        return GatewayClient(self.gateway.section(), self.gateway.admin_key)
-
-    def admin_key(self) -> str:
-        """A reference to the admin's key."""
-        return secret(self.directory / "admin-key", self.gateway.admin_key)
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One embedded gateway; each test puts its configuration back."""
-    with embedded(tmp_path_factory.mktemp("gateway")) as made:
-        yield made
-
-
-@pytest.fixture
-def bastion(tmp_path: Path, running: Site) -> Iterator[Bastion]:
-    """A bastion that was never synchronised; the gateway is as it was afterwards."""
-    made = Bastion(tmp_path, running)
-    before = made.misc()
-    yield made
-    if made.misc() != before:
-        made.admin().put("serverconfig", "misc", body=before)
-
-
-@pytest.fixture
-def run(bastion: Bastion, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command; exit status, stdout, stderr. Neither key is ever in them."""
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def command(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(["--config", str(bastion.config), "gateway", *words])
-        out, err = capsys.readouterr()
-        for key in (bastion.gateway.api_key, bastion.gateway.admin_key, "PRIVATE KEY"):
-            assert key not in out + err
-        code = exit_.value.code
-        return (code if isinstance(code, int) else 0), out, err
-
-    return command
-
-
-def lines(text: str) -> dict[str, str]:
-    """The state of each finding by name."""
-    return {line[6:].partition(":")[0]: line[:4].strip() for line in text.splitlines() if line[:1] != " "}
 
 
 def test_check_of_a_new_bastion_names_what_is_to_be_done(run: Run) -> None:
@@ -339,103 +244,3 @@ def test_sync_as_json_tells_each_file(run: Run, bastion: Bastion) -> None:
         (str(bastion.known_hosts), True, True),
         (str(bastion.user_cas), True, True),
     ]
-
-
-def test_trust_adds_the_handoff_ca_and_nothing_else(run: Run, bastion: Bastion) -> None:
-    """One line more, the same host key, and a warning before."""
-    before = bastion.misc()
-    host_key = ssh_server.presented_key(bastion.gateway.section())
-    status, out, err = run("trust", "--yes", "--admin-key", bastion.admin_key())
-    assert (status, out) == (0, "")
-    after = bastion.misc()
-    added = after["ssh_server_config"]["trusted_cas"].pop()
-    assert after == before
-    assert added.startswith(" ".join(bastion.handoff.with_suffix(".pub").read_text().split()[:2]))
-    assert " hoopjump handoff CA " in added
-    assert err.index("every live session there ends") < err.index("answers with")
-    assert ssh_server.presented_key(bastion.gateway.section()) == host_key
-
-
-def test_trust_a_second_time_does_nothing(run: Run, bastion: Bastion) -> None:
-    """No admin's key is needed, and nobody's session ends."""
-    run("trust", "--yes", "--admin-key", bastion.admin_key())
-    misc = bastion.misc()
-    status, out, err = run("trust", "--json")
-    assert status == 0
-    assert json.loads(out)["changed"] is False
-    assert "already" in err
-    assert bastion.misc() == misc
-
-
-def test_trust_without_an_admin_key_says_how_to_give_one(run: Run, bastion: Bastion) -> None:
-    """The auditor's key of the configuration is not tried."""
-    before = bastion.misc()
-    status, _, err = run("trust", "--yes")
-    assert status == 2
-    assert "--admin-key credential:NAME or file:/PATH" in err
-    assert bastion.misc() == before
-
-
-def test_trust_refuses_a_key_on_the_command_line(
-    run: Run, bastion: Bastion, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A key in argv is in every process list; what was given is not repeated."""
-    status, _, err = run("trust", "--yes", "--admin-key", "hpk_" + "x" * 43)
-    assert status == 2
-    assert "hpk_" not in err
-    assert bastion.misc()["ssh_server_config"]["trusted_cas"]
-
-
-def test_trust_with_an_auditors_key_changes_nothing(run: Run, bastion: Bastion) -> None:
-    """The gateway refuses, and it is said."""
-    before = bastion.misc()
-    status, _, err = run("trust", "--yes", "--admin-key", f"file:{bastion.directory}/api-key")
-    assert status == 1
-    assert "403" in err
-    assert bastion.misc() == before
-
-
-def test_trust_dry_run_changes_nothing(run: Run, bastion: Bastion) -> None:
-    """The line is shown; not even an admin's key is needed."""
-    before = bastion.misc()
-    status, _, err = run("trust", "--dry-run")
-    assert status == 0
-    assert "would add" in err
-    assert bastion.misc() == before
-
-
-def test_trust_leaves_a_password_server_alone(gateway: Replay, run: Run, bastion: Bastion) -> None:
-    """A first CA would replace the server that takes passwords."""
-    misc = bastion.misc()
-    misc["ssh_server_config"].update(trusted_cas=None, user_mapping=None)
-    gateway.answer("/api/serverconfig/misc", misc)
-    bastion.configure(gateway.url, secret(bastion.directory / "key", KEY))
-    status, _, err = run("trust", "--yes", "--admin-key", bastion.admin_key())
-    assert status == 1
-    assert "takes no certificates yet" in err
-    assert [request.method for request in gateway.requests] == ["GET"]
-
-
-def test_trust_notices_a_change_in_between(bastion: Bastion) -> None:
-    """What an administrator has just changed elsewhere is not written over."""
-    ours = ssh_server.Authority(public_key(bastion.handoff), "test")
-    plan = changes.plan_trust(bastion.admin(), ours)
-    misc = bastion.misc()
-    misc["http_proxy_server_config"] = {"listen_address": "127.0.0.1:18888"}
-    bastion.admin().put("serverconfig", "misc", body=misc)
-    with pytest.raises(changes.ChangeError, match="changed just now"):
-        changes.carry_out_trust(bastion.admin(), bastion.gateway.section(), plan)
-    assert bastion.misc() == misc
-
-
-def test_trust_tells_of_a_server_that_did_not_start(gateway: Replay, bastion: Bastion) -> None:
-    """A failed start leaves the gateway's SSH server down; how it is revived is said."""
-    plan = changes.plan_trust(bastion.admin(), ssh_server.Authority(public_key(bastion.handoff), "test"))
-    gateway.answer("/api/serverconfig/misc", plan.before)
-    response = body("serverconfig_misc_put_500_bad_ca")
-    gateway.answer("/api/serverconfig/misc", response, status=500, method="PUT")
-    client = GatewayClient(bastion.gateway.section(api_url=gateway.url), KEY)
-    with pytest.raises(changes.ChangeError) as caught:
-        changes.carry_out_trust(client, bastion.gateway.section(), plan)
-    assert "may have stopped its SSH server" in caught.value.message
-    assert "listen address" in caught.value.hint
