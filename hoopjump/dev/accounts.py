@@ -49,6 +49,8 @@ ACCOUNTS: Final = (
     Account("hoop", login=True),
     Account("admin", login=True),
     Account("alice", login=True),
+    # A login name that also names a resource role.
+    Account("alice+web1", login=True),
     Account("bob", login=True),
     Account("carol", login=True),
 )

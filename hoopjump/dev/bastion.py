@@ -314,6 +314,8 @@ class Bastion(Clients):
             "MaxStartups 500",
             "LoginGraceTime 30",
             "LogLevel VERBOSE",
+            # As Debian's own sshd_config has it.
+            "Subsystem sftp /usr/lib/openssh/sftp-server",
             *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
             *self._sshd_lines,
         ]
