@@ -562,8 +562,9 @@ class Input:
 class Stream:
     """One output of the program: an unlinked file that it appends to, passed on to ``target`` as it grows."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, epilogue: bytes = b"") -> None:
         self.target = target
+        self.epilogue = epilogue  # a last line of the program's own, which tells nobody anything
         self.file = unlinked_file()
         self.entry = posix.open("/proc/self/fd/%d" % self.file, posix.O_WRONLY | posix.O_APPEND | posix.O_CLOEXEC)
         self.sent = 0  # bytes passed on
@@ -574,15 +575,30 @@ class Stream:
         """Bytes written by the program so far."""
         return posix.fstat(self.file).st_size
 
-    def relay(self) -> bool:
+    def held_back(self) -> int:
+        """How many bytes at the end, from the start of a line on, are the epilogue or the begin of it."""
+        size = self.size()
+        start = max(self.sent, size - len(self.epilogue))
+        tail = posix.pread(self.file, size - start, start)
+        for length in range(len(tail), 0, -1):
+            if self.epilogue.startswith(tail[-length:]):
+                before = size - length - 1
+                return length if before < 0 or posix.pread(self.file, 1, before) == b"\n" else 0
+        return 0
+
+    def relay(self, ended: bool) -> bool:
         """Pass on what is there, a megabyte at most; says whether anything moved. OSError: the reader has gone.
 
         Copied, not sent with sendfile(2): pages that a pipe still refers to must not be punched.
         """
         before = self.sent
         self.blocked = False
+        held = self.held_back()
+        if ended and held < len(self.epilogue):
+            held = 0
+        end = self.size() - held
         for _ in range(16):
-            data = posix.pread(self.file, CHUNK, self.sent)
+            data = posix.pread(self.file, min(CHUNK, end - self.sent), self.sent)
             if not data:
                 break
             try:
@@ -594,6 +610,8 @@ class Stream:
         # fallocate(2): FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
         if libc and edge - self.freed >= PUNCH and not libc.fallocate64(self.file, 3, self.freed, edge - self.freed):
             self.freed = edge
+        if ended and self.sent == end:
+            self.sent += held
         return self.sent > before
 
     def rewind(self) -> None:
@@ -609,7 +627,7 @@ class Job:
         self.argv, self.environ = program(answer)
         self.buffer = number(answer, "output-buffer", 1 << 40)
         self.link, self.input = link, gathered
-        self.streams = [Stream(1), Stream(2)]
+        self.streams = [Stream(1), Stream(2, answer.get("epilogue", [b""])[0])]
         self.child = 0
         self.status = None  # type: int | None
         self.signal = 0  # a signal that was sent to us
@@ -681,11 +699,12 @@ class Job:
         while not self.signal:
             self.reap()
             try:
-                moved = [stream.relay() for stream in self.streams]
+                ended = self.status is not None
+                moved = [stream.relay(ended) for stream in self.streams]
             except OSError:
                 self.away = True
                 return
-            if self.status is not None and all(stream.sent == stream.size() for stream in self.streams):
+            if ended and all(stream.sent == stream.size() for stream in self.streams):
                 break
             self.throttle()
             before, written = written, sum(stream.size() for stream in self.streams)

@@ -31,6 +31,7 @@ from hoopjump.decision.request import RequestError, SessionRequest, read_request
 from hoopjump.decision.session import Role, SessionVerdict
 from hoopjump.decision.values import Access, LoginRequest, User, Verdict
 from hoopjump.errors import HoopjumpError
+from hoopjump.handoff.ssh import epilogue
 
 ANSWER_SECONDS: Final = 1.3
 NOTICE_SECONDS: Final = 0.2
@@ -236,6 +237,7 @@ class Sessions:
             answer += [("notice", line) for line in notices]
         else:
             answer.append(("output-buffer", str(self._config.session.output_buffer)))
+            answer.append(("epilogue", epilogue(self._config.gateway.ssh_host)))
         return _Started(running, answer)
 
     async def _run(self, call: Call, started: _Started) -> None:

@@ -102,6 +102,14 @@ def arguments(ssh: Path, config: Path, command: bytes, *, terminal: bool) -> lis
     return [bytes(ssh), b"-F", bytes(config), pty, b"gateway", b"--", command]
 
 
+def epilogue(host: str) -> str:
+    """What ssh says last, log level or not, when the server closes before it does (clientloop.c quit_message).
+
+    The gateway does so after every exit status, so it means nothing.
+    """
+    return f"Connection to {host} closed by remote host.\r\n"
+
+
 def environment(term: bytes | None) -> Mapping[bytes, bytes]:
     """The whole environment of ssh; ``term`` is the user's TERM when there is a terminal."""
     base = {b"PATH": b"/usr/bin:/bin", b"HOME": b"/", b"LANG": b"C.UTF-8"}

@@ -77,10 +77,13 @@ def spool(stdin: str = "auto", wait: int = 300, hint: int = 3000, limit: int = 8
     )
 
 
-def program(*argv: str | Path, buffer: int = 64 << 20, reply: list[tuple[str, bytes | str]] | None = None) -> Step:
+def program(
+    *argv: str | Path, buffer: int = 64 << 20, epilogue: str = "", reply: list[tuple[str, bytes | str]] | None = None
+) -> Step:
     """The daemon's answer that has a program run."""
     words = [("argv", str(word)) for word in argv]
-    return run(*words, ("env", "PATH=/usr/bin:/bin"), ("output-buffer", str(buffer)), reply=reply)
+    more = [("epilogue", epilogue)] if epilogue else []
+    return run(*words, ("env", "PATH=/usr/bin:/bin"), ("output-buffer", str(buffer)), *more, reply=reply)
 
 
 class Hook:

@@ -138,3 +138,37 @@ def test_every_byte_is_out_before_the_status(hook: Hook, mark: Path) -> None:
         assert session.wait(30) == 0
         session.communicate()
     assert dict(daemon.questions[-1])["exit"] == b"0"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r"closed.\r\n", ""),
+        (r"error\nclosed.\r\n", "error\n"),
+        (r"closed.\r\nerror\n", "closed.\r\nerror\n"),
+        (r"closed.\r\nclosed.\r\n", "closed.\r\n"),
+        (r"it closed.\r\n", "it closed.\r\n"),
+        (r"clo", "clo"),
+        (r"error\nclosed.\r", "error\nclosed.\r"),
+        (r"error", "error"),
+    ],
+)
+def test_last_line_of_ssh_itself_is_left_out(hook: Hook, written: str, read: str) -> None:
+    """Only as a whole line, only at the very end, and only on stderr."""
+    script = f"printf '{written}'; printf '{written}' >&2"
+    with hook.serving(spool("none"), program("/bin/sh", "-c", script, epilogue="closed.\r\n")):
+        done = hook.run("session")
+    assert (done.returncode, done.stderr.decode()) == (0, read)
+    assert done.stdout == written.encode().decode("unicode_escape").encode()
+
+
+def test_begin_of_the_last_line_is_passed_on_once_it_is_none(hook: Hook, mark: Path) -> None:
+    """What only looks like it waits for the next byte, not for the end."""
+    script = f"printf 'clo' >&2; while test ! -e {mark}; do sleep 0.01; done; printf 'ud' >&2; sleep 1000"
+    with hook.serving(spool("none"), program("/bin/sh", "-c", script, epilogue="closed.\r\n")):
+        session = hook.start()
+        mark.touch()
+        assert session.stderr is not None
+        assert session.stderr.read(5) == b"cloud"
+        session.terminate()
+        session.communicate(timeout=30)
