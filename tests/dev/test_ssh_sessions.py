@@ -239,8 +239,9 @@ def test_agent_that_is_offline_takes_five_seconds_to_say(scene: Scene) -> None:
 
 
 def test_lost_exit_status_is_255_and_in_the_row(scene: Scene) -> None:
-    """With the fault on every second session, the row still knows."""
+    """With the fault on every second session, the row still knows; also without the early close."""
     scene.gateway.faults.lose_exit_status = 2
+    scene.gateway.faults.early_close = False
     statuses = [scene.client.run(scene.key, "mybash", "echo out; exit 3") for _ in range(4)]
     assert [done.returncode for done in statuses] == [3, 255, 3, 255]
     assert {done.stdout for done in statuses} == {b"out\n"}

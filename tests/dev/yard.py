@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -70,8 +72,9 @@ class Client:
 
     def command(self, key: Path, *words: str, login: str = "alice@x.io", options: tuple[str, ...] = ()) -> list[str]:
         """The argv of an ssh."""
-        config = key.with_suffix(".conf")
-        config.write_text(f"User {login}\n" if login else "")
+        config = key.with_name(f"{key.name}-{hashlib.sha256(login.encode()).hexdigest()[:8]}.conf")
+        if not config.exists():
+            config.write_text(f"User {login}\n")
         return [
             "ssh", "-F", str(config), "-p", str(self.ready.ssh_port), "-i", str(key),
             "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={self.known_hosts}",
@@ -107,6 +110,6 @@ class Client:
 
 
 def without_farewell(stderr: bytes) -> bytes:
-    """What ssh wrote but for its remark that the server closed first: whether it comes is a race."""
-    lines = stderr.splitlines(keepends=True)
-    return b"".join(line for line in lines if not (line.startswith(b"Connection to ") and b" closed" in line))
+    """What ssh wrote but for its remarks that the server closed first: whether they come is a race."""
+    remarks = re.compile(rb"Connection to \S+ closed.*|client_loop: send disconnect: .*")
+    return b"".join(line for line in stderr.splitlines(keepends=True) if not remarks.match(line))

@@ -17,7 +17,8 @@ class Faults:
     ``ssh_hang``: accepted TCP connections are never answered.
     ``ssh_down``: TCP connections are closed at once.
     ``agent_offline``: names of roles whose agent is gone.
-    ``api_delay``: seconds before each answer of the API; ``api_status``: answer everything with this status (0: off);
+    ``api_delay``: seconds before each answer of the API, or, with ``api_delay_for``, before those to requests whose
+    address holds this text; ``api_status``: answer everything with this status (0: off);
     ``api_garbage``: answer 200 with something that is not JSON; ``api_down``: close every connection unanswered.
     """
 
@@ -29,6 +30,7 @@ class Faults:
     ssh_down: bool = False
     agent_offline: list[str] = field(default_factory=list)
     api_delay: float = 0.0
+    api_delay_for: str = ""
     api_status: int = 0
     api_garbage: bool = False
     api_down: bool = False

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -98,7 +99,7 @@ def guarded(handler: Guarded, allow: str = "any") -> Handler:
 async def _outer(request: web.Request, handler: Handler) -> web.StreamResponse:
     faults = request.app[FAULTS]
     if request.path.startswith("/api"):
-        if faults.api_delay:
+        if faults.api_delay and faults.api_delay_for in unquote(request.path_qs):
             await asyncio.sleep(faults.api_delay)
         if faults.api_down and request.transport is not None:
             request.transport.abort()

@@ -55,6 +55,31 @@ async def _role(request: web.Request, _caller: Caller) -> web.Response:
     return answer({"id": role.id})
 
 
+async def _session(request: web.Request, _caller: Caller) -> web.Response:
+    store = request.app[STORE]
+    body = await body_of(request)
+    user = store.user_by("email", str(body.get("email", "")))
+    role = store.role_named(str(body.get("role", "")))
+    if user is None or role is None:
+        return failure(404, "no such user or role")
+    end = datetime.now(UTC) - timedelta(seconds=float(body.get("ago", 60)))
+    row = Session(
+        user=user.email,
+        user_id=user.subject,
+        user_name=user.name,
+        connection=role.name,
+        type=role.type,
+        subtype=role.subtype,
+        verb="connect",
+        start_date=rfc3339(end - timedelta(seconds=float(body["seconds"]))),
+        end_date=rfc3339(end),
+        status="done",
+        exit_code=int(body["exit_code"]),
+    )
+    store.sessions.append(row)
+    return answer({"id": row.id})
+
+
 def add_routes(app: web.Application) -> None:
     """Add the routes of this module."""
     app.router.add_post("/dev/faults", guarded(_faults, "admin"))

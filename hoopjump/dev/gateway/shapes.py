@@ -126,7 +126,7 @@ def session(store: Store, row: Session, *, with_script: bool) -> Json:
         metrics = {
             "data_masking": {"err_count": 0, "info_types": {}, "total_redact_count": 0, "transformed_bytes": 0},
             "event_size": row.event_size,
-            "truncated": False,
+            "truncated": row.truncated,
         }
     return {
         "id": row.id,

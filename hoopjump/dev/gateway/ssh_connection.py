@@ -219,8 +219,7 @@ class Connection(SSHServerConnection):
         await session.write(f"hoop: {text}\r\n".encode(), stderr=True)
         session.send_exit_status(1)
         if close:
-            await self.flushed()
-            self.drop()
+            await self._close_first()
 
     async def turn_away(self, session: Session, text: str) -> None:
         """Tell somebody who is let in to nothing why, on the first session channel."""
@@ -229,15 +228,18 @@ class Connection(SSHServerConnection):
 
     async def finish(self, session: Session, status: int) -> None:
         """Send an exit status, and close TCP behind it, as the gateway does."""
-        if not self.loses_this_status():
+        lost = self._loses_this_status()
+        if not lost:
             session.send_exit_status(status)
+        await self._close_first(always=lost)
+
+    async def _close_first(self, *, always: bool = False) -> None:
         await self.flushed()
-        if self.faults.early_close:
+        if always or self.faults.early_close:
             await asyncio.sleep(FAREWELL)
             self.drop()
 
-    def loses_this_status(self) -> bool:
-        """Whether the fault of lost exit statuses strikes now."""
+    def _loses_this_status(self) -> bool:
         every = self.faults.lose_exit_status
         if not every:
             return False

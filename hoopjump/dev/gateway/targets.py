@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STDIN_WINDOW = 0.1
 STDIN_GAP = 0.02
 STDIN_LIMIT = 16 * 1024 * 1024
+RECORD_LIMIT = 1024 * 1024
 KILLED = 254
 
 
@@ -61,8 +62,11 @@ class Target:
             self.row.end(exit_code)
 
     def record(self, kind: str, data: bytes) -> None:
-        """Keep an event of the session: ``i``, ``o`` or ``e``."""
+        """Keep an event of the session: ``i``, ``o`` or ``e``; what is too much for memory is only counted."""
         self.row.event_size += len(data)
+        if self.row.event_size > RECORD_LIMIT:
+            self.row.truncated = True
+            return
         self.row.events.append((time.monotonic() - self.started, kind, base64.b64encode(data).decode()))
 
     def environment(self) -> dict[str, str]:
