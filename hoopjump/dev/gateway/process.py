@@ -179,6 +179,11 @@ class Gateway:
         """Remove a role."""
         self._change("DELETE", f"/api/connections/{name}", None)
 
+    def add_session(self, email: str, role: str, *, seconds: int, exit_code: int) -> None:
+        """Add the row of a session that lasted ``seconds`` and ended a minute ago."""
+        body = {"email": email, "role": role, "seconds": seconds, "exit_code": exit_code}
+        self._change("POST", "/dev/sessions", body)
+
     def trust(self, authorities: Sequence[str]) -> None:
         """Replace the trusted CAs; every live SSH connection ends."""
         misc = self._change("GET", "/api/serverconfig/misc", None)

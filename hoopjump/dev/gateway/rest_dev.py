@@ -8,7 +8,9 @@ from aiohttp import web
 
 from hoopjump.dev.gateway import setup
 from hoopjump.dev.gateway.identity import Caller
+from hoopjump.dev.gateway.model import Session
 from hoopjump.dev.gateway.rest import FAULTS, STORE, answer, body_of, empty, failure, guarded
+from hoopjump.dev.gateway.reviews import moment_in
 
 
 async def _faults(request: web.Request, _caller: Caller) -> web.Response:
@@ -58,24 +60,12 @@ async def _role(request: web.Request, _caller: Caller) -> web.Response:
 async def _session(request: web.Request, _caller: Caller) -> web.Response:
     store = request.app[STORE]
     body = await body_of(request)
-    user = store.user_by("email", str(body.get("email", "")))
-    role = store.role_named(str(body.get("role", "")))
+    user, role = store.user_by("email", str(body["email"])), store.role_named(str(body["role"]))
     if user is None or role is None:
         return failure(404, "no such user or role")
-    end = datetime.now(UTC) - timedelta(seconds=float(body.get("ago", 60)))
-    row = Session(
-        user=user.email,
-        user_id=user.subject,
-        user_name=user.name,
-        connection=role.name,
-        type=role.type,
-        subtype=role.subtype,
-        verb="connect",
-        start_date=rfc3339(end - timedelta(seconds=float(body["seconds"]))),
-        end_date=rfc3339(end),
-        status="done",
-        exit_code=int(body["exit_code"]),
-    )
+    row = Session(user.email, user.subject, user.name, role.name, role.type, role.subtype, "connect")
+    row.end(int(body["exit_code"]))
+    row.start_date, row.end_date = (moment_in(-seconds) for seconds in (int(body["seconds"]) + 60, 60))
     store.sessions.append(row)
     return answer({"id": row.id})
 
@@ -86,3 +76,4 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/dev/users", guarded(_user, "admin"))
     app.router.add_patch("/dev/users/{user}", guarded(_change_user, "admin"))
     app.router.add_post("/dev/roles", guarded(_role, "admin"))
+    app.router.add_post("/dev/sessions", guarded(_session, "admin"))
