@@ -66,14 +66,6 @@ def ask(order: dict[str, Any]) -> None:
     answer(reply=None if reply is None else reply.hex(), pid=os.getpid())
 
 
-def abandon(order: dict[str, Any]) -> None:
-    """A hook that is out of time before it is answered; the connection outlives it in a child."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(order["socket"])
-    connection.sendall(bytes.fromhex(order["data"]))
-    child(None, sleep)
-
-
 def insist(order: dict[str, Any]) -> None:
     """As the hook does: one more attempt when the connection ends without an answer."""
     for _ in range(2):
@@ -104,8 +96,7 @@ def main() -> None:
         elif order["do"] == "hook":
             os.waitpid(child(uid, partial(ask, order)), 0)
         elif order["do"] == "abandon":
-            os.waitpid(child(uid, partial(abandon, order)), 0)
-            answer()
+            answer(pid=child(uid, partial(exchange, order["socket"], bytes.fromhex(order["data"]))))
         elif order["do"] == "storm":
             children = []
             for _ in range(order["count"]):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import signal
 
 import pytest
 
@@ -202,12 +204,15 @@ def test_answer_that_comes_too_late_admits_nothing(caplog: pytest.LogCaptureFixt
             place.directory_of_users.users[bob.email] = bob
             monitor = await place.monitor()
             await monitor.hook(place.authority.certificate(bob.email))
-            place.directory_of_users.delay = 0.5
+            place.directory_of_users.gate.clear()
             late = base64.b64encode(place.authority.certificate(ALICE.email)).decode()
             pairs = [("verb", "principals"), ("account", place.uids.name), ("certificate", late)]
-            await monitor.tell("abandon", uid=place.uids.hook, data=wire.encode(pairs).hex())
+            hook = await monitor.tell("abandon", uid=place.uids.hook, data=wire.encode(pairs).hex())
+            await eventually(lambda: place.directory_of_users.asked[-1].value == ALICE.email)
+            os.kill(hook["pid"], signal.SIGKILL)
             second = place.authority.certificate(bob.email)
             await monitor.hook(second)
+            place.directory_of_users.gate.set()
             await eventually(lambda: "came too late" in caplog.text)
             (login,) = place.table
             assert login.admitted_with(second)

@@ -81,9 +81,8 @@ def test_ancestors_end_with_the_first_process() -> None:
 def test_descendants_are_children_and_theirs() -> None:
     """A shell's child is its child and our descendant."""
     with sleeper("sh", "-c", "sleep 60 & wait") as shell:
-        asyncio.run(eventually(lambda: processes.children(shell)))
+        asyncio.run(eventually(lambda: [processes.name(one) for one in processes.children(shell)] == ["sleep"]))
         (inner,) = processes.children(shell)
-        assert processes.name(inner) == "sleep"
         assert {shell, inner} <= set(processes.descendants(ourselves()))
 
 

@@ -86,7 +86,7 @@ def test_daemon_that_may_not_signal_says_what_it_lacks() -> None:
             await place.start(capabilities="-all")
             monitor = await place.monitor()
             await monitor.preauth()
-            await monitor.hook(place.authority.certificate(ALICE.email, seconds=1))
+            await monitor.hook(place.authority.certificate(ALICE.email, seconds=2))
             await monitor.login()
             await eventually(lambda: "give the daemon CAP_KILL" in place.log.read_text())
             assert processes.alive(monitor.process)

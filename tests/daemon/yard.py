@@ -12,6 +12,7 @@ import os
 import pwd
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -87,15 +88,20 @@ class Authority:
 
 @dataclass
 class FakeDirectory:
-    """Users by e-mail address; ``delay`` seconds before each answer, ``asked`` counts."""
+    """Users by e-mail address; answers come after ``delay`` seconds and when the ``gate`` is open."""
 
     users: dict[str, User] = field(default_factory=lambda: {ALICE.email: ALICE})
     delay: float = 0.0
     asked: list[Lookup] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     def answer(self, lookup: Lookup) -> Answer:
         self.asked.append(lookup)
         time.sleep(self.delay)
+        self.gate.wait(20)
         user = self.users.get(lookup.value)
         return Missing() if user is None else Found(user)
 
