@@ -85,6 +85,11 @@ class AgentSocket:
         """Whether nobody is answered any more."""
         return self._server is None
 
+    @property
+    def used(self) -> bool:
+        """Whether the signature has been made."""
+        return self._agent.signed
+
     async def serve(self, listener: socket.socket, lifetime: float) -> None:
         """Answer from now on, for at most ``lifetime`` seconds."""
         self._server = await asyncio.start_unix_server(self._connected, sock=listener)

@@ -43,6 +43,11 @@ class Handover:
         self._agent = agent
         login.on_close(self.close)
 
+    @property
+    def used(self) -> bool:
+        """Whether ssh has come so far as to ask for the signature that lets it in at the gateway."""
+        return self._agent.used
+
     def close(self) -> None:
         """Remove the configuration and the agent; a second time does nothing."""
         self._agent.close()

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind
+from hoopjump.daemon import texts
 from hoopjump.daemon.handover import Handover
 from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
 from hoopjump.daemon.server import Call
 from hoopjump.daemon.wire import Message, WireError
+from hoopjump.decision.reasons import Reason
 from hoopjump.decision.session import Role, Verb
 from hoopjump.decision.values import User
 
@@ -137,6 +139,8 @@ class RunningSessions:
     async def _outcome(self, running: Running, status: int) -> tuple[int, list[str]]:
         if status != LOST:
             return status, []
+        if not running.handover.used:
+            return self._never_reached(running)
         found: int | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATUS_SECONDS):
@@ -154,6 +158,21 @@ class RunningSessions:
             "hoopjump: the gateway closed the connection without an exit status; "
             f"whether the command did its work is not known (status-unknown, ref {running.ref})"
         ]
+
+    def _never_reached(self, running: Running) -> tuple[int, list[str]]:
+        """Without a signature of ours no ssh was let in, so it is known that nothing was run."""
+        reason = Reason.GATEWAY_UNAVAILABLE
+        fields: Fields = {
+            "login": running.login.ref,
+            "user": running.user.email,
+            "role": running.role.name,
+            "reason": reason.code,
+            "sentence": reason.sentence(),
+            "detail": "ssh did not get as far as to authenticate at the gateway; see what it said on stderr",
+        }
+        with contextlib.suppress(AuditError):
+            self._audit.record(Kind.SESSION_REFUSED, running.ref, **fields)
+        return reason.value.exit_status, texts.refusal(reason, reason.sentence(), running.ref)
 
 
 def _status(message: Message) -> int:

@@ -46,12 +46,16 @@ class _RefusedError(Exception):
 
 
 class Agent:
-    """The key of one handoff. ``host_keys`` are the blobs of the gateway's pinned host keys."""
+    """The key of one handoff. ``host_keys`` are the blobs of the gateway's pinned host keys.
+
+    As long as nothing was ``signed``, nobody has reached the gateway with it.
+    """
 
     def __init__(self, handoff: Handoff, host_keys: frozenset[bytes]) -> None:
         self.certificate: Final = handoff.certificate
         self.principal: Final = handoff.principal
         self.host_keys: Final = host_keys
+        self.signed = False
         self._handoff: Handoff | None = handoff
 
     @property
@@ -68,6 +72,7 @@ class Agent:
         if self._handoff is None:
             raise RuntimeError("the handoff key has been used")
         key, self._handoff = self._handoff.key, None
+        self.signed = True
         return encode_string(b"ssh-ed25519") + encode_string(key.sign(data))
 
 

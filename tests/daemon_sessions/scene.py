@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -39,8 +40,10 @@ from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.session import Role, Verb
 from hoopjump.decision.values import Access, LoginRequest, User, Verdict
+from hoopjump.decision.wire import Reader, encode_string
 from hoopjump.gateway.client import GatewayError
 from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
+from hoopjump.handoff.agent import IDENTITIES_ANSWER, REQUEST_IDENTITIES, SIGN_REQUEST, SIGN_RESPONSE
 from hoopjump.handoff.issue import CertificateSpec, PrivateKeySigner, issue, options
 
 ALICE = User("auth0|alice", "alice@x.io", "active", ("dev",), "Alice")
@@ -316,6 +319,27 @@ async def scene(settings: str = "") -> AsyncIterator[Scene]:
             yield found
         finally:
             await found.stop()
+
+
+async def authenticate(run: Message) -> None:
+    """Do what ssh does before the gateway lets it in: have the agent of a plan sign (RFC 4252 section 7)."""
+    config = Path(os.fsdecode(run.many("argv")[2])).read_text()
+    agent, user = (re.findall(rf'{name} "(.+)"', config)[0] for name in ("IdentityAgent", "User"))
+    reader, writer = await asyncio.open_unix_connection(agent)
+
+    async def ask(message: bytes) -> Reader:
+        writer.write(encode_string(message))
+        return Reader(await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big")))
+
+    answer = await ask(bytes([REQUEST_IDENTITIES]))
+    assert (answer.byte("type"), answer.uint32("count")) == (IDENTITIES_ANSWER, 1)
+    blob = answer.string("key")
+    kind = b"ssh-ed25519-cert-v01@openssh.com"
+    head = (b"session", b"\x32", user.encode(), b"ssh-connection", b"publickey", b"\1", kind, blob)
+    data = b"".join(part if len(part) == 1 else encode_string(part) for part in head)
+    answer = await ask(bytes([SIGN_REQUEST]) + encode_string(blob) + encode_string(data) + bytes(4))
+    assert answer.byte("type") == SIGN_RESPONSE
+    writer.close()
 
 
 async def eventually(condition: Any, seconds: float = 10.0) -> None:

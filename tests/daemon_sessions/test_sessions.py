@@ -18,7 +18,18 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.decision.session import Role
 from hoopjump.decision.values import Access
 from hoopjump.gateway.client import GatewayError
-from tests.daemon_sessions.scene import ALICE, BASH, PG, Scene, eventually, key_line, lines, outcome, scene
+from tests.daemon_sessions.scene import (
+    ALICE,
+    BASH,
+    PG,
+    Scene,
+    authenticate,
+    eventually,
+    key_line,
+    lines,
+    outcome,
+    scene,
+)
 
 TTY = ("tty", "/dev/pts/7")
 
@@ -414,7 +425,7 @@ def test_a_status_that_was_lost_is_looked_up(row: int) -> None:
     async def story() -> None:
         async with scene() as found, found.call(("stage", "run"), ("command", "mybash ls")) as talk:
             found.gateway.status = row
-            await talk.hear()
+            await authenticate(await talk.hear())
             await talk.say(("verb", "status"), ("exit", "255"))
             answer = await talk.hear()
             assert (answer.text("exit"), lines(answer)) == (str(row), [])
@@ -427,11 +438,28 @@ def test_a_status_that_nobody_knows_is_said_to_be_unknown() -> None:
 
     async def story() -> None:
         async with scene() as found, found.call(("stage", "run"), ("command", "mybash ls")) as talk:
-            await talk.hear()
+            await authenticate(await talk.hear())
             await talk.say(("verb", "status"), ("exit", "255"))
             answer = await talk.hear()
             assert answer.text("exit") == "255"
             assert "whether the command did its work is not known" in lines(answer)[0]
+
+    asyncio.run(story())
+
+
+def test_an_ssh_that_was_never_let_in_has_run_nothing() -> None:
+    """A 255 of an ssh that had nothing signed: the gateway could not be reached, whatever its rows may say."""
+
+    async def story() -> None:
+        async with scene() as found, found.call(("stage", "run"), ("command", "mybash ls")) as talk:
+            found.gateway.status = 0
+            await talk.hear()
+            await talk.say(("verb", "status"), ("exit", "255"))
+            answer = await talk.hear()
+            assert answer.text("exit") == "69"
+            (event,) = found.events(Kind.SESSION_REFUSED)
+            assert event.fields["reason"] == "gateway-unavailable"
+            assert lines(answer)[0].endswith(f"(gateway-unavailable, ref {event.ref})")
 
     asyncio.run(story())
 
