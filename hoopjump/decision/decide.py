@@ -85,7 +85,8 @@ def decide(
     principal = _safe_principal(certificate)
     failed = first_failed(owner)
     if failed is not None:
-        line = f"restrict {principal}"
+        # A terminal, for ssh -t gives up where it gets none, and what the hook says would not be read.
+        line = f"{','.join(grant for grant in grants if grant in ('restrict', 'pty'))} {principal}"
         return Verdict(Access.HOLD, failed.reason, failed.sentence, trace, line, deadline, whose.user, whose.value)
     line = f"{','.join(grants)} {principal}"
     sentence = Reason.ALLOWED.sentence()

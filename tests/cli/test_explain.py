@@ -139,7 +139,7 @@ def test_the_decision_is_the_daemons_own(bastion: Bastion, hoopjump: Run, tmp_pa
     status, text = explained("--principal", "nobody@x.io")
     assert status == 1
     assert "let in to nothing but an explanation (user-unknown): " in text
-    assert "line for sshd: restrict nobody@x.io\n" in text
+    assert "line for sshd: restrict,pty nobody@x.io\n" in text
     status, text = explained("--principal", alice, "--flaw", "expired")
     assert status == 1
     assert "denied at authentication (cert-expired): " in text

@@ -85,7 +85,7 @@ def test_certificate_of_one_who_may_not_go_on_is_held(users: list[User], reason:
             place.directory_of_users.users = {user.email: user for user in users}
             monitor = await place.monitor()
             reply = await monitor.hook(place.authority.certificate(ALICE.email))
-            assert reply.text("line") == "restrict alice@x.io"
+            assert reply.text("line") == "restrict,pty alice@x.io"
             (login,) = place.table
             assert (login.admission.access, login.admission.reason.code) == (Access.HOLD, reason)
             assert place.sink.kinds() == [Kind.HELD]
@@ -142,11 +142,11 @@ def test_slow_directory_holds_within_the_hook_s_time_and_answers_the_next() -> N
             place.directory_of_users.delay = 1.6
             monitor = await place.monitor()
             certificate = place.authority.certificate(ALICE.email)
-            assert (await monitor.hook(certificate)).text("line") == "restrict alice@x.io"
+            assert (await monitor.hook(certificate)).text("line") == "restrict,pty alice@x.io"
             (login,) = place.table
             assert login.admission.reason.code == "gateway-slow"
             await eventually(lambda: place.principals._lookups._kept)
-            assert (await monitor.hook(certificate)).text("line") != "restrict alice@x.io"
+            assert (await monitor.hook(certificate)).text("line") != "restrict,pty alice@x.io"
             assert len(place.directory_of_users.asked) == 1
 
     asyncio.run(story())
@@ -175,9 +175,9 @@ def test_unknown_user_is_asked_for_again() -> None:
             place.directory_of_users.users.clear()
             monitor = await place.monitor()
             certificate = place.authority.certificate(ALICE.email)
-            assert (await monitor.hook(certificate)).text("line") == "restrict alice@x.io"
+            assert (await monitor.hook(certificate)).text("line") == "restrict,pty alice@x.io"
             place.directory_of_users.users[ALICE.email] = ALICE
-            assert (await monitor.hook(certificate)).text("line") != "restrict alice@x.io"
+            assert (await monitor.hook(certificate)).text("line") != "restrict,pty alice@x.io"
 
     asyncio.run(story())
 

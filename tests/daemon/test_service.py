@@ -158,7 +158,7 @@ def test_gateway_that_does_not_answer_holds_up_no_restart() -> None:
             await asked.wait()
             async with asyncio.timeout(4):  # less than gateway.read_timeout
                 assert await place.end() == 0
-            assert (await question).text("line") == "restrict alice@x.io"
+            assert (await question).text("line") == "restrict,pty alice@x.io"
         gateway.close()
 
     asyncio.run(story())

@@ -301,11 +301,11 @@ def test_a_source_address_that_does_not_parse_is_a_refusal(listed: str, source: 
     assert login(forged, request=LoginRequest("hoop", source)).reason is Reason.CERT_SOURCE_ADDRESS
 
 
-# A good certificate whose owner may not go on: held with no permission at all.
+# A good certificate whose owner may not go on: held, with a terminal to read the reason on and nothing else.
 
 
 def held(verdict: Verdict, reason: Reason, principal: str = "alice@x.io") -> bool:
-    return (verdict.access, verdict.reason, verdict.line) == (Access.HOLD, reason, f"restrict {principal}")
+    return (verdict.access, verdict.reason, verdict.line) == (Access.HOLD, reason, f"restrict,pty {principal}")
 
 
 def test_an_unknown_user_is_held_and_told() -> None:
