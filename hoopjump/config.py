@@ -2,7 +2,7 @@
 
 An unknown key or a bad value is a :class:`ConfigError` with the file, the line and, for a mistyped key, the nearest
 valid name. Secrets stand in it by reference only: ``credential:NAME`` (systemd's ``$CREDENTIALS_DIRECTORY``) or
-``file:/path`` (owned by the reader or root, mode 0600 or stricter).
+``file:/path`` (mode 0600 or stricter; owned by the reader or root, unless root reads).
 """
 
 from __future__ import annotations
@@ -290,16 +290,20 @@ def read_secret(reference: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(f"{reference}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(f"{reference}: not a regular file")
-        if kind == "file" and (status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o077):
+        # Root reads what belongs to the daemon's user, too: the command line works with the daemon's own files.
+        strange = os.geteuid() != 0 and status.st_uid not in (0, os.geteuid())
+        if kind == "file" and (strange or status.st_mode & 0o077):
             raise ConfigError(
                 f"{reference}: must belong to {os.geteuid()} or root and be readable by nobody else",
                 f"chmod 0600 {path}",
             )
-        data = file.read(SECRET_LIMIT + 1)
+        data = os.read(descriptor, SECRET_LIMIT + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > SECRET_LIMIT:
         raise ConfigError(f"{reference}: larger than {SECRET_LIMIT} bytes")
     try:

@@ -1,0 +1,111 @@
+"""The configuration file is read strictly, and secrets come by reference only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hoopjump import config
+from hoopjump.config import ConfigError
+
+GOOD = '[gateway]\napi_url = "https://gw.example.com"\nssh_host = "gw.example.com"\n'
+
+
+def test_smallest_configuration_has_the_documented_defaults() -> None:
+    """Two keys are enough."""
+    read = config.parse(GOOD, "hoopjump.toml")
+    assert read.gateway.ssh_port == 12222
+    assert read.session.stdin_wait == 0.3
+    assert read.gateway.api_key == "credential:gateway-api-key"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (GOOD + "\n[sshd]\nhook_usr = 'x'\n", "f:6: unknown key `sshd.hook_usr`", "did you mean `hook_user`?"),
+        (GOOD.replace("gateway]", "gatway]"), "f:1: unknown key `gatway`", "did you mean `gateway`?"),
+        ("", "f: `gateway` is missing", ""),
+        ("[gateway]\nssh_host = 'x'\n", "f:1: `gateway.api_url` is missing", ""),
+        (GOOD + "ssh_port = 70000\n", "f:4: `gateway.ssh_port`: input should be less than or equal to 65535", ""),
+        (
+            GOOD + "api_key = 'hpk_secret'\n",
+            "f:4: `gateway.api_key`: must be credential:NAME or file:/PATH (secrets never stand in this file)",
+            "",
+        ),
+        (GOOD + "known_hosts = 'here'\n", "f:4: `gateway.known_hosts`: must be an absolute path", ""),
+        ("[gateway\n", "f:1: Expected ']' at the end of a table declaration", ""),
+    ],
+)
+def test_fault_is_told_with_its_line_and_the_nearest_name(text: str, message: str, hint: str) -> None:
+    """Who mistypes finds the place at once."""
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text, "f")
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_value_of_a_refused_secret_is_not_repeated() -> None:
+    """A key pasted into the file by mistake does not go on into a log."""
+    with pytest.raises(ConfigError) as caught:
+        config.parse(GOOD + "api_key = 'hpk_secret'\n", "f")
+    assert "hpk_secret" not in caught.value.message + caught.value.hint
+
+
+def test_missing_file_names_the_option_to_use(tmp_path: Path) -> None:
+    """The next step is said."""
+    with pytest.raises(ConfigError, match="No such file") as caught:
+        config.load(tmp_path / "none.toml")
+    assert "--config" in caught.value.hint
+
+
+def test_secret_is_read_without_its_last_newline(tmp_path: Path) -> None:
+    """Editors add one."""
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text("hpk_x\n")
+    assert config.read_secret(f"file:{path}") == "hpk_x"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """The mode is wrong even when nobody has looked yet."""
+    path = tmp_path / "key"
+    path.write_text("hpk_x")
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match="readable by nobody else") as caught:
+        config.read_secret(f"file:{path}")
+    assert caught.value.hint == f"chmod 0600 {path}"
+
+
+def test_secret_of_another_user_is_read_by_root_only(tmp_path: Path) -> None:
+    """Root uses the daemon's own files; the daemon does not take a file that somebody else can rewrite."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    path = tmp_path / "key"
+    path.write_text("hpk_x")
+    path.chmod(0o600)
+    os.chown(path, 12345, 12345)
+    assert config.read_secret(f"file:{path}") == "hpk_x"
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "endless"])
+def test_secret_that_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    """Nothing hangs, nothing is read without an end."""
+    path = Path("/dev/zero") if kind == "endless" else tmp_path / kind
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        config.read_secret(f"file:{path}")
+
+
+def test_credential_comes_from_systemd_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd.exec(5), LoadCredential=."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(ConfigError, match="no systemd credentials here"):
+        config.read_secret("credential:key")
+    (tmp_path / "key").write_text("secret")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert config.read_secret("credential:key") == "secret"
