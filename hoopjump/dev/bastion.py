@@ -178,7 +178,7 @@ class Bastion(Clients):
                 "cert_attribute": self._mapping[0],
                 "user_attribute": self._mapping[1],
             },
-            "handoff": {"ca_key": f"file:{self.directory}/secrets/handoff-ca"},
+            "handoff": {"ca_key": f"file:{self.directory}/secrets/handoff-ca", "ssh": str(programs.ssh())},
             "audit": {"file": str(self.directory / "audit" / "audit.jsonl"), "log": "stderr"},
         }
         for section, values in self._settings.items():
@@ -289,11 +289,10 @@ class Bastion(Clients):
     def _start_sshd(self) -> None:
         self.port = free_port()
         self.ports = {name: free_port() for name in self._variants}
-        program = programs.sshd()
         keys = self.directory / "etc" / "admin_keys"
         keys.write_text(self.workshop.key("admin").public.read_text())
         block = snippets.render(
-            versions.installed(program),
+            versions.installed(programs.sshd()),
             ca_file=self.directory / "etc" / "user_ca.pub",
             forward_targets=[f"{self.gateway.ready.ssh_host}:{self.gateway.ssh_port}"],
             match=f"{self.place.match} LocalPort {self.port}" if self.ports else self.place.match,
@@ -318,6 +317,7 @@ class Bastion(Clients):
             "Subsystem sftp /usr/lib/openssh/sftp-server",
             *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
             *self._sshd_lines,
+            *programs.sshd_lenience(),
         ]
         config = self.directory / "etc" / "sshd_config"
         for name, port in self.ports.items():
@@ -325,7 +325,7 @@ class Bastion(Clients):
         config.write_text("\n".join(lines) + "\n" + block)
         self._sshd = Service(
             "sshd",
-            [str(program), "-D", "-e", "-f", str(config)],
+            [str(programs.sshd()), "-D", "-e", "-f", str(config)],
             self.directory / "log" / "sshd.log",
             ready=lambda: answers(self.port).startswith(b"SSH-"),
             environment=minimal_environment(),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hoopjump.dev import programs
 from hoopjump.dev.backend import DOMAIN
 from hoopjump.dev.gateway import Gateway
 from hoopjump.dev.identities import Identity, Workshop, keygen
@@ -103,7 +104,7 @@ class Clients(ABC):
     ) -> list[str]:
         """The argv of a client: ``ssh … HOST ARGUMENTS``; ``options`` stand before the host."""
         config = self.client_config(identity or self.certificate(), account=account)
-        return ["ssh", "-F", str(config), *(["-tt"] if tty else []), *options, host, *arguments]
+        return [str(programs.ssh()), "-F", str(config), *(["-tt"] if tty else []), *options, host, *arguments]
 
     def ssh(
         self,

@@ -1,16 +1,24 @@
-"""Where the programs of a private bastion are: installed, or unpacked under ``.cache/root`` by ``./dev``."""
+"""Where the programs of a private bastion are: installed, or unpacked under ``.cache/root`` by ``./dev``.
+
+``HOOPJUMP_SSHD`` and ``HOOPJUMP_SSH`` name an sshd and an ssh to be used instead, of another version for example.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Final
 
 from hoopjump.dev import accounts
+from hoopjump.sshd import versions
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 UNPACKED: Final = CHECKOUT / ".cache" / "root"
+
+PENALTIES: Final = versions.Version(9, 8)
+"""The first sshd with PerSourcePenalties."""
 
 
 class ProgramMissingError(Exception):
@@ -35,16 +43,40 @@ def find(name: str, *patterns: str) -> Path:
 
 def sshd() -> Path:
     """The unmodified sshd, which must be started by its absolute path."""
-    return find("sshd", "usr/sbin/sshd")
+    return _chosen("HOOPJUMP_SSHD") or find("sshd", "usr/sbin/sshd")
+
+
+def ssh() -> Path:
+    """The client that people use, and that sessions go on to the gateway with."""
+    return _chosen("HOOPJUMP_SSH") or find("ssh")
 
 
 def sshd_helpers() -> dict[str, Path]:
-    """From 9.8 on sshd is several programs with compiled-in paths: keyword and path of those that were unpacked."""
-    if not sshd().is_relative_to(UNPACKED):
+    """From 9.8 on sshd is several programs with compiled-in paths: keyword and path of those that lie elsewhere."""
+    if _chosen("HOOPJUMP_SSHD"):
+        # As `make` leaves them, one beside the other.
+        directory = sshd().parent
+    elif sshd().is_relative_to(UNPACKED):
+        directory = UNPACKED / "usr/lib/openssh"
+    else:
         return {}
     places = {"SshdSessionPath": "sshd-session", "SshdAuthPath": "sshd-auth"}
-    found = {keyword: UNPACKED / "usr/lib/openssh" / name for keyword, name in places.items()}
+    found = {keyword: directory / name for keyword, name in places.items()}
     return {keyword: path for keyword, path in found.items() if path.exists()}
+
+
+def sshd_lenience() -> tuple[str, ...]:
+    """From 9.8 on sshd refuses an address after a few failed logins, and everybody here comes from one address."""
+    return ("PerSourcePenaltyExemptList 127.0.0.1",) if versions.installed(sshd()) >= PENALTIES else ()
+
+
+def _chosen(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    if not Path(value).is_absolute() or not os.access(value, os.X_OK):
+        raise ProgramMissingError(f"{variable}={value} is not the absolute path of a program")
+    return Path(value)
 
 
 def reachable(path: Path) -> Path:
