@@ -15,6 +15,11 @@ def hooks(bastion: Bastion) -> set[Process]:
     return {process for process in _below_sshd(bastion) if b"session" in _words(process)}
 
 
+def principals_hooks(bastion: Bastion) -> set[Process]:
+    """The hooks that ask whether somebody may log in."""
+    return {process for process in _below_sshd(bastion) if b"principals" in _words(process)}
+
+
 def inner_clients(bastion: Bastion) -> set[Process]:
     """The ssh processes that go to the gateway."""
     return {process for process in _below_sshd(bastion) if name(process) == "ssh" and b"gateway" in _words(process)}
