@@ -100,11 +100,15 @@ class Principals:
         return decide(request, certificate, answers, policy, int(self._clock()))
 
     def _monitor(self, call: Call) -> Process | None:
-        """The hook's parent, which is sshd's monitor (misc.c subprocess forks it there); it belongs to root."""
+        """The hook's parent, which is sshd's monitor (misc.c subprocess forks it there); it belongs to root.
+
+        A hook whose monitor was killed has a parent of root's as well, the first process, and that must never be taken
+        for a login: all processes are below it, and would be ended with it. The monitor's session has only its own.
+        """
         monitor = processes.parent(call.peer)
-        if monitor is None or (not self._rootless and processes.owner(monitor) != 0):
+        if monitor is None or monitor.pid == 1 or not processes.same_session(call.peer, monitor):
             return None
-        return monitor
+        return monitor if self._rootless or processes.owner(monitor) == 0 else None
 
     async def _uid(self, account: str) -> int | None:
         """The account's uid. The account database may be a network away, so it is asked beside the event loop."""

@@ -42,6 +42,7 @@ class _Stat:
     name: str
     state: str
     parent: int
+    session: int
     start: int
 
 
@@ -166,6 +167,14 @@ def parent(process: Process) -> Process | None:
     return found
 
 
+def same_session(one: Process, other: Process) -> bool:
+    """Whether two processes are of one session (setsid(2)); raises :class:`ProcessGoneError`.
+
+    Processes that were forked from each other are, unless one has left. Whoever has inherited an orphan is not.
+    """
+    return _stat_of(one).session == _stat_of(other).session
+
+
 def ancestors(process: Process) -> Iterator[Process]:
     """Parent, grandparent and so on, at most :data:`ANCESTOR_LIMIT`; raises :class:`ProcessGoneError`."""
     current: Process | None = process
@@ -245,5 +254,6 @@ def _stat(pid: int) -> _Stat | None:
         name=head.partition(b"(")[2].decode("utf-8", "replace"),
         state=fields[0].decode(),
         parent=int(fields[1]),
+        session=int(fields[3]),
         start=int(fields[19]),
     )

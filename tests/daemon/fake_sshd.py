@@ -74,6 +74,19 @@ def insist(order: dict[str, Any]) -> None:
             os._exit(LINE if b"7:outcome,4:line," in reply else 1)
 
 
+def orphan(order: dict[str, Any]) -> None:
+    """A hook that asks when its monitor, which leads a session as sshd's does, has ended."""
+    os.setsid()
+    monitor = os.getpid()
+
+    def outlive() -> None:
+        while os.getppid() == monitor:
+            time.sleep(0.005)
+        ask(order)
+
+    child(order.get("uid"), outlive)
+
+
 def session(order: dict[str, Any]) -> None:
     """What sshd has as its own process for the user, and below it what ForceCommand starts."""
     os.waitpid(child(None, partial(ask, order)), 0)
@@ -97,6 +110,8 @@ def main() -> None:
             os.waitpid(child(uid, partial(ask, order)), 0)
         elif order["do"] == "abandon":
             answer(pid=child(uid, partial(exchange, order["socket"], bytes.fromhex(order["data"]))))
+        elif order["do"] == "orphan":
+            os.waitpid(child(None, partial(orphan, order)), 0)
         elif order["do"] == "storm":
             children = []
             for _ in range(order["count"]):

@@ -13,7 +13,7 @@ from hoopjump.audit.events import Kind
 from hoopjump.daemon import wire
 from hoopjump.daemon.logins import State
 from hoopjump.decision.values import Access, User
-from tests.daemon.yard import ALICE, ROOT, Authority, eventually, outcome, yard
+from tests.daemon.yard import ALICE, ROOT, Authority, eventually, outcome, read_reply, yard
 
 
 def test_good_certificate_is_admitted_with_a_line() -> None:
@@ -258,6 +258,21 @@ def test_only_the_hook_s_uid_may_ask() -> None:
             certificate = place.authority.certificate(ALICE.email)
             for uid in (place.uids.account, place.uids.stranger, 0):
                 assert outcome(await monitor.hook(certificate, uid=uid)) == ("deny", "peer-not-allowed")
+            assert len(place.table) == 0
+
+    asyncio.run(story())
+
+
+def test_hook_whose_monitor_has_ended_admits_nothing() -> None:
+    """Its parent is then the first process, root's too; taken for a login it would be ended, with all below it."""
+
+    async def story() -> None:
+        async with yard() as place:
+            monitor = await place.monitor()
+            text = base64.b64encode(place.authority.certificate(ALICE.email)).decode()
+            pairs = [("verb", "principals"), ("account", place.uids.name), ("certificate", text)]
+            answer = await monitor.tell("orphan", uid=place.uids.hook, data=wire.encode(pairs).hex())
+            assert outcome(read_reply(answer["reply"])) == ("deny", "peer-not-allowed")
             assert len(place.table) == 0
 
     asyncio.run(story())
