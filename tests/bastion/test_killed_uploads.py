@@ -16,6 +16,7 @@ from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.databases import PostgresServer
 from hoopjump.dev.services import wait_for
 from tests.bastion.below import gathered, hooks, new_one, newest_row, serving_sshd
+from tests.bastion.plain_bastion import NAIVE_SPOOL, without_hoopjump
 from tests.bastion.ways import started
 
 UPLOADS: Final = {
@@ -91,6 +92,19 @@ def test_a_client_killed_at_any_moment_runs_nothing(bastion: Bastion, common_gro
     wait_for(lambda: not hooks(bastion), what="the end of the hooks")
     assert not mark.exists()
     assert newest_row(bastion) == row
+
+
+def test_a_naive_spool_runs_half_a_script(bastion: Bastion, common_ground: Path, tmp_path: Path) -> None:
+    """Whoever merely gathers the input does run it when the client dies: what the tests above look for can happen."""
+    mark, spool = common_ground / "mark", tmp_path / "spool"
+    upload = b"touch %s\n" % bytes(mark)
+    with without_hoopjump(bastion, tmp_path, NAIVE_SPOOL) as argv, started([*argv, "mybash"]) as client:
+        assert client.stdin is not None
+        client.stdin.write(upload)
+        client.stdin.flush()
+        wait_for(lambda: spool.exists() and spool.stat().st_size == len(upload), what="the upload")
+        client.kill()
+        wait_for(mark.exists, what="the half of a script to be run")
 
 
 def test_the_same_upload_with_its_end_runs(bastion: Bastion, common_ground: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pwd
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +17,8 @@ from typing import IO, Final
 
 import pytest
 
-from hoopjump.dev import programs
 from hoopjump.dev.bastion import Bastion
-from hoopjump.dev.services import Service, answers, free_port, minimal_environment
+from tests.bastion.plain_bastion import NESTED, without_hoopjump
 
 RUNS: Final = int(os.environ.get("HOOPJUMP_TEST_RUNS", "12"))
 LARGE_RUNS: Final = min(5, max(1, RUNS // 10))
@@ -112,36 +110,9 @@ def test_output_comes_while_the_command_runs(bastion: Bastion) -> None:
 
 @pytest.fixture
 def nested(bastion: Bastion, tmp_path: Path) -> Iterator[list[str]]:
-    """A client of a bastion without hoopjump, `ForceCommand ssh gateway …`; what to run comes last."""
-    port, keys = free_port(), bastion.directory / "client" / "nested_keys"
-    keys.write_text(bastion.workshop.key("nested").public.read_text())
-    inner = bastion.client_config(bastion.certificate())
-    config = tmp_path / "sshd_config"
-    lines = [
-        f"ListenAddress 127.0.0.1:{port}",
-        f"HostKey {bastion.host_key.key}",
-        f"AuthorizedKeysFile {keys}",
-        "PidFile none",
-        "UsePAM no",
-        "StrictModes no",
-        f'ForceCommand exec /usr/bin/ssh -F {inner} gateway "$SSH_ORIGINAL_COMMAND"',
-        *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
-    ]
-    config.write_text("\n".join(lines) + "\n")
-    service = Service(
-        "sshd without hoopjump",
-        [str(programs.sshd()), "-D", "-e", "-f", str(config)],
-        tmp_path / "log",
-        ready=lambda: answers(port).startswith(b"SSH-"),
-        environment=minimal_environment(),
-    )
-    service.start()
-    account = pwd.getpwuid(os.geteuid()).pw_name
-    alias = f"[127.0.0.1]:{bastion.port}"
-    options = ["-o", f"User={account}", "-o", f"HostKeyAlias={alias}", "-p", str(port)]
-    argv = bastion.ssh_command(identity=bastion.workshop.key("nested"), options=options)
-    yield argv
-    service.stop()
+    """A client of `ForceCommand ssh gateway …`."""
+    with without_hoopjump(bastion, tmp_path, NESTED) as argv:
+        yield argv
 
 
 def test_without_spooling_the_same_run_loses_output(nested: list[str]) -> None:
