@@ -112,7 +112,7 @@ def read_key_fields(reader: Reader, key_type: str) -> PublicKey:
         raw = reader.string("public key")
         if len(raw) != 32:
             raise FormatError("public key", "an Ed25519 key has 32 bytes")
-        if int.from_bytes(raw, "little") & (2**255 - 1) in _SMALL_ORDER:
+        if is_small_order(raw):
             raise FormatError("public key", "anybody can sign for this key (a point of small order)")
         primitive, bits, fields = ed25519.Ed25519PublicKey.from_public_bytes(raw), 256, encode_string(raw)
     else:
@@ -123,6 +123,11 @@ def read_key_fields(reader: Reader, key_type: str) -> PublicKey:
         application = reader.text("FIDO application")
         fields += encode_string(application.encode())
     return PublicKey(encode_string(key_type.encode()) + fields, key_type, bits, primitive, application)
+
+
+def is_small_order(raw: bytes) -> bool:
+    """Whether a raw Ed25519 public key is a point of small order, for which anybody can sign."""
+    return int.from_bytes(raw, "little") & (2**255 - 1) in _SMALL_ORDER
 
 
 def _read_point(reader: Reader, name: str, curve: ec.EllipticCurve) -> tuple[ec.EllipticCurvePublicKey, bytes]:

@@ -7,28 +7,10 @@ that nothing but what a sentence asks for can reach the user.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
-EX_USAGE: Final = 64
-EX_DATAERR: Final = 65
-EX_UNAVAILABLE: Final = 69
-EX_TEMPFAIL: Final = 75
-EX_NOPERM: Final = 77
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What a reason means to people.
-
-    ``sentence`` is a :meth:`str.format` template; ``exit_status`` is what the session hook exits with.
-    """
-
-    code: str
-    sentence: str
-    hint: str
-    exit_status: int = EX_NOPERM
+from hoopjump.decision import token_reasons
+from hoopjump.decision.explanation import EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Explanation
 
 
 class Reason(Enum):
@@ -227,6 +209,42 @@ class Reason(Enum):
         "send it as input instead",
         EX_USAGE,
     )
+
+    # The token: proof of who somebody is, beside the certificate or for one.
+    TOKEN_MALFORMED = token_reasons.MALFORMED
+    TOKEN_NOT_CANONICAL = token_reasons.NOT_CANONICAL
+    TOKEN_TOO_LARGE = token_reasons.TOO_LARGE
+    TOKEN_TOO_DEEP = token_reasons.TOO_DEEP
+    TOKEN_NOT_JSON = token_reasons.NOT_JSON
+    TOKEN_DUPLICATE_NAME = token_reasons.DUPLICATE_NAME
+    TOKEN_HEADER_MALFORMED = token_reasons.HEADER_MALFORMED
+    TOKEN_ALGORITHM_NONE = token_reasons.ALGORITHM_NONE
+    TOKEN_WRONG_ALGORITHM = token_reasons.WRONG_ALGORITHM
+    TOKEN_HMAC_WITH_KEY_SET = token_reasons.HMAC_WITH_KEY_SET
+    TOKEN_WRONG_TYPE = token_reasons.WRONG_TYPE
+    TOKEN_CRITICAL = token_reasons.CRITICAL
+    TOKEN_KEY_UNNAMED = token_reasons.KEY_UNNAMED
+    TOKEN_KEY_UNKNOWN = token_reasons.KEY_UNKNOWN
+    TOKEN_KEY_REPEATED = token_reasons.KEY_REPEATED
+    TOKEN_KEY_UNFIT = token_reasons.KEY_UNFIT
+    TOKEN_KEY_WEAK = token_reasons.KEY_WEAK
+    TOKEN_BAD_SIGNATURE = token_reasons.BAD_SIGNATURE
+    TOKEN_ISSUER_MISSING = token_reasons.ISSUER_MISSING
+    TOKEN_WRONG_ISSUER = token_reasons.WRONG_ISSUER
+    TOKEN_AUDIENCE_MISSING = token_reasons.AUDIENCE_MISSING
+    TOKEN_WRONG_AUDIENCE = token_reasons.WRONG_AUDIENCE
+    TOKEN_SUBJECT_MISSING = token_reasons.SUBJECT_MISSING
+    TOKEN_EXPIRY_MISSING = token_reasons.EXPIRY_MISSING
+    TOKEN_DATE_MALFORMED = token_reasons.DATE_MALFORMED
+    TOKEN_NOT_YET_VALID = token_reasons.NOT_YET_VALID
+    TOKEN_EXPIRED = token_reasons.EXPIRED
+    TOKEN_ISSUED_IN_FUTURE = token_reasons.ISSUED_IN_FUTURE
+    TOKEN_TOO_OLD = token_reasons.TOO_OLD
+    TOKEN_REVOKED = token_reasons.REVOKED
+    TOKEN_CLAIM_MISSING = token_reasons.CLAIM_MISSING
+    TOKEN_CLAIM_MALFORMED = token_reasons.CLAIM_MALFORMED
+    TOKEN_USER_MISSING = token_reasons.USER_MISSING
+    TOKEN_EMAIL_UNVERIFIED = token_reasons.EMAIL_UNVERIFIED
 
     # The machinery.
     PEER_NOT_ALLOWED = Explanation(

@@ -66,6 +66,12 @@ OpenSSH 9.8 on a denial counts against the source address, and tells the user no
     Reason.LOGIN_UNKNOWN: """
 ## The session is refused
 """,
+    Reason.TOKEN_MALFORMED: """
+## The token is refused
+
+Whoever verifies a token (`hoopjump token verify`) says which rule it breaks; [tokens](tokens.md) has the rules. The
+log has a detail as well, and never any part of a signature.
+""",
     Reason.PEER_NOT_ALLOWED: """
 ## The machinery
 """,

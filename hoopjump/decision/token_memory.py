@@ -1,0 +1,56 @@
+"""Tokens that were verified and still hold, so that none is verified twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from hashlib import sha256
+from typing import Final
+
+from hoopjump.decision.token import VerifiedToken
+
+CAPACITY: Final = 65536
+
+
+class VerifiedTokens:
+    """Remembers verified tokens by the SHA-256 of their bytes; only what was verified takes up room.
+
+    An ended token is told to nobody. One is forgotten when its key leaves the set, when it is revoked, or, where there
+    is no room, as the one remembered longest. For one thread.
+    """
+
+    __slots__ = ("_capacity", "_tokens")
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        if capacity < 1:
+            raise ValueError("a capacity of at least 1")
+        self._capacity = capacity
+        self._tokens: dict[bytes, VerifiedToken] = {}
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def get(self, token: bytes, now: float) -> VerifiedToken | None:
+        """What the token says, if it was verified and holds at ``now``."""
+        found = self._tokens.get(sha256(token).digest())
+        return found if found is not None and found.begins <= now < found.ends else None
+
+    def remember(self, token: bytes, verified: VerifiedToken) -> None:
+        """Keep what :func:`hoopjump.decision.token.verify` said about a token."""
+        digest = sha256(token).digest()
+        if digest not in self._tokens and len(self._tokens) >= self._capacity:
+            del self._tokens[next(iter(self._tokens))]
+        self._tokens[digest] = verified
+
+    def keep_keys(self, issuer: str, thumbprints: Collection[str]) -> int:
+        """Forget an issuer's tokens that other keys signed; how many they were."""
+        return self._forget(lambda kept: kept.issuer == issuer and kept.key not in thumbprints)
+
+    def revoke(self, issuer: str, token_id: str) -> int:
+        """Forget the tokens with this ``jti``; how many they were."""
+        return self._forget(lambda kept: kept.issuer == issuer and kept.token_id == token_id)
+
+    def _forget(self, gone: Callable[[VerifiedToken], bool]) -> int:
+        kept = {digest: verified for digest, verified in self._tokens.items() if not gone(verified)}
+        forgotten = len(self._tokens) - len(kept)
+        self._tokens = kept
+        return forgotten
