@@ -143,16 +143,23 @@ def left(end: float) -> float:
 
 
 def connect(path: str, end: float) -> "_socket.socket":
-    """A connection to the daemon."""
+    """A connection to the daemon.
+
+    While its backlog is full the kernel queues only those who block (af_unix.c unix_stream_connect), so this is the one
+    wait that the kernel must bound. Whoever asks again and again instead may always find somebody else in the gap.
+    """
     while True:
         link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        link.settimeout(left(end))
+        microseconds = int(left(end) * 1000000) + 1
+        timeval = b"".join(part.to_bytes(8, sys.byteorder) for part in divmod(microseconds, 1000000))
+        link.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
         try:
             link.connect(path)
-            return link
-        except BlockingIOError:  # unix(7): the backlog is full; the kernel does not queue those who will not block
+        except BlockingIOError:
             link.close()
-            time.sleep(0.01)
+            continue
+        link.settimeout(left(end))
+        return link
 
 
 def receive(link: "_socket.socket", end: float) -> "dict[str, list[bytes]]":

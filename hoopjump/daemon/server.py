@@ -19,6 +19,7 @@ from typing import Final
 
 from hoopjump.audit.events import new_reference
 from hoopjump.daemon import processes, texts, wire
+from hoopjump.daemon.door import Door, Pace
 from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
 from hoopjump.daemon.wire import Message, Pair, WireError
 from hoopjump.decision.reasons import Reason
@@ -26,7 +27,11 @@ from hoopjump.decision.reasons import Reason
 FIRST_FRAME_SECONDS: Final = 2.0
 REFUSED_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 1.5
-BACKLOG: Final = 1024
+
+# Of one uid's faults, so many lines at once and a second: a log that is full, or limits us, says nothing of others.
+COMPLAINTS_AT_ONCE: Final = 100.0
+COMPLAINTS_PER_SECOND: Final = 2.0
+NOBODY: Final = -1
 
 ADMINISTRATION: Final = frozenset({"logins", "end", "explain"})
 
@@ -128,11 +133,13 @@ class Server:
         self._open: Counter[int] = Counter()
         self._turned_away: Counter[int] = Counter()
         self._tasks: dict[asyncio.Task[None], Call] = {}
-        self._server: asyncio.Server | None = None
+        self._complaints = Pace(COMPLAINTS_PER_SECOND, COMPLAINTS_AT_ONCE)
+        self._door: Door | None = None
 
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
-        self._server = await asyncio.start_unix_server(self._connected, sock=listener, backlog=BACKLOG)
+        self._door = Door(listener, self._connected, self._peers.unlimited)
+        self._door.open()
 
     async def stop(self, seconds: float = DRAIN_SECONDS) -> None:
         """Accept no more, let unanswered calls be answered for at most ``seconds``, then end the rest.
@@ -140,8 +147,9 @@ class Server:
         Who has not said anything yet is not waited for: a hook whose connection ends without an answer asks again, and
         the next daemon cannot start before this one has gone.
         """
-        if self._server is not None:
-            self._server.close()
+        if self._door is not None:
+            self._door.close()
+            self._door = None
         waiting = [asyncio.ensure_future(call.answered.wait()) for call in self._tasks.values() if call.verb]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=seconds)
@@ -158,7 +166,8 @@ class Server:
         try:
             handle, uid = processes.peer(connection)
         except (ProcessGoneError, OSError) as error:
-            log.info("a peer was gone before it could be known: %s", type(error).__name__)
+            if self._complaints.take(NOBODY):
+                log.info("a peer was gone before it could be known: %s", type(error).__name__)
             writer.close()
             return
         call = Call(handle, uid, reader, writer)
@@ -194,11 +203,13 @@ class Server:
             else:
                 await handler(call)
         except TimeoutError:
-            log.warning("a call was dropped: %s said nothing whole in time", who)
+            if self._complaints.take(call.uid):
+                log.warning("a call was dropped: %s said nothing whole in time", who)
         except WireError as error:
             await self._refuse(call, Reason.PROTOCOL, f"{who} sent no message: {error}")
         except (ConnectionError, ProcessGoneError):
-            log.info("a call ended early: %s went away", who)
+            if self._complaints.take(call.uid):
+                log.info("a call ended early: %s went away", who)
         except asyncio.CancelledError:
             raise
         except Exception:
@@ -208,7 +219,8 @@ class Server:
 
     async def _refuse(self, call: Call, reason: Reason, why: str, ref: str | None = None) -> None:
         ref = ref or new_reference()
-        log.warning("refused (%s, ref %s): %s", reason.code, ref, why)
+        if self._complaints.take(call.uid):
+            log.warning("refused (%s, ref %s): %s", reason.code, ref, why)
         try:
             async with asyncio.timeout(REFUSED_SECONDS):
                 await call.refuse(reason, ref)

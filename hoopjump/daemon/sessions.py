@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from hoopjump.audit.events import Audit, AuditError, Kind, new_reference, trace_lines
 from hoopjump.config import Config
 from hoopjump.daemon import texts
+from hoopjump.daemon.door import Pace
 from hoopjump.daemon.handover import Handovers, HostKeyUnknownError
 from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.preflight import Preflight
@@ -35,6 +36,9 @@ from hoopjump.handoff.ssh import epilogue
 
 ANSWER_SECONDS: Final = 1.3
 NOTICE_SECONDS: Final = 0.2
+# Anybody may ask; what is no login's fills the audit trail no faster than this, for each uid.
+STRANGERS_AT_ONCE: Final = 20.0
+STRANGERS_PER_SECOND: Final = 0.2
 STDIN_WAYS: Final = ("auto", "wait", "none")
 
 log = logging.getLogger(__name__)
@@ -99,6 +103,7 @@ class Sessions:
         self._executor = executor
         self._audit = audit
         self._clock = clock
+        self._strangers = Pace(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
         self._running = RunningSessions(table, outcomes, executor, audit, clock)
 
     async def handle(self, call: Call) -> None:
@@ -259,8 +264,9 @@ class Sessions:
         if refused.trace:
             fields["trace"] = trace_lines(refused.trace)
         # Nothing is let through here, so a trail that cannot be written is only complained of.
-        with contextlib.suppress(AuditError):
-            self._audit.record(Kind.SESSION_REFUSED, asked.ref, **fields)
+        if asked.login is not None or self._strangers.take(asked.call.uid):
+            with contextlib.suppress(AuditError):
+                self._audit.record(Kind.SESSION_REFUSED, asked.ref, **fields)
         await asked.call.reply(
             [
                 ("outcome", "refuse"),

@@ -69,6 +69,20 @@ def test_a_process_below_no_admitted_monitor_is_refused() -> None:
     asyncio.run(story())
 
 
+def test_strangers_do_not_fill_the_audit_trail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any local process may ask; each is answered, and what is recorded of its uid is bounded."""
+    monkeypatch.setattr("hoopjump.daemon.sessions.STRANGERS_AT_ONCE", 3.0)
+
+    async def story() -> None:
+        async with scene() as found:
+            found.table.drop(found.login)
+            for _ in range(10):
+                assert outcome(await found.ask(("command", "mybash"))) == ("refuse", "login-unknown")
+            assert len(found.events(Kind.SESSION_REFUSED)) == 3
+
+    asyncio.run(story())
+
+
 def test_another_uid_below_the_monitor_is_refused() -> None:
     """Only the account's own processes are of the login."""
 
