@@ -17,10 +17,10 @@ import re
 import shutil
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from hoopjump.dev import accounts, programs, syslog
@@ -99,9 +99,7 @@ class Bastion(Clients):
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def _build(self) -> None:
@@ -373,9 +371,9 @@ class Bastion(Clients):
         return self.sshd_log() + self.daemon_log() + self.hook_log()
 
     def find_log(self, pattern: str, since: str = "") -> str | None:
-        """The first log line that a regular expression is found in, among those not in ``since`` (:meth:`log`)."""
-        old = set(since.splitlines())
-        return next((line for line in self.log().splitlines() if line not in old and re.search(pattern, line)), None)
+        """The first log line that a regular expression is found in, among those beyond ``since`` (:meth:`log`)."""
+        fresh = Counter(self.log().splitlines()) - Counter(since.splitlines())
+        return next((line for line in fresh if re.search(pattern, line)), None)
 
     def wait_for_event(self, seconds: float = 10, **fields: object) -> dict[str, Any]:
         """The first audit event with these values, once there is one; raises :class:`TimeoutError`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hoopjump.daemon.processes import Process, ancestors, descendants, find, name
+from hoopjump.daemon.processes import Process, ProcessGoneError, ancestors, descendants, find, name
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.services import wait_for
 
@@ -22,7 +22,7 @@ def principals_hooks(bastion: Bastion) -> set[Process]:
 
 def inner_clients(bastion: Bastion) -> set[Process]:
     """The ssh processes that go to the gateway."""
-    return {process for process in _below_sshd(bastion) if name(process) == "ssh" and b"gateway" in _words(process)}
+    return {process for process in _below_sshd(bastion) if b"gateway" in _words(process) and _is_ssh(process)}
 
 
 def new_one(found: Callable[[], set[Process]], before: set[Process]) -> Process:
@@ -58,6 +58,13 @@ def _below_sshd(bastion: Bastion) -> list[Process]:
     sshd = find(bastion.sshd.pid)
     assert sshd is not None
     return descendants(sshd)
+
+
+def _is_ssh(process: Process) -> bool:
+    try:
+        return name(process) == "ssh"
+    except ProcessGoneError:
+        return False
 
 
 def _words(process: Process) -> list[bytes]:
