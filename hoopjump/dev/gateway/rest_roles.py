@@ -242,6 +242,11 @@ async def _post_rule(request: web.Request, _caller: Caller) -> web.Response:
     return answer(store.rules[-1], 201)
 
 
+async def _list_rules(request: web.Request, _caller: Caller) -> web.Response:
+    rules = request.app[STORE].rules
+    return answer({"pages": {"total": len(rules), "page": 1, "size": len(rules)}, "data": rules})
+
+
 async def _list_agents(request: web.Request, _caller: Caller) -> web.Response:
     rows = request.app[STORE].agents
     return answer([{"id": row.id, "name": row.name, "mode": "standard", "status": row.status} for row in rows])
@@ -270,6 +275,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_put("/api/plugins/{plugin}", guarded(_post_plugin, "admin"))
     app.router.add_get("/api/attributes", guarded(_list_attributes))
     app.router.add_post("/api/attributes", guarded(_post_attribute, "admin"))
+    app.router.add_get("/api/access-requests/rules", guarded(_list_rules, "reader"))
     app.router.add_post("/api/access-requests/rules", guarded(_post_rule, "admin"))
     app.router.add_get("/api/agents", guarded(_list_agents))
     app.router.add_post("/api/agents", guarded(_post_agent, "admin"))
