@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import pwd
@@ -41,6 +42,8 @@ from hoopjump.handoff.issue import PrivateKeySigner
 
 EX_FAILURE: Final = 1
 EX_CONFIG: Final = 2
+
+_PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 
 log = logging.getLogger("hoopjump.daemon")
 
@@ -160,6 +163,17 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _keep_secrets_in_memory() -> None:
+    """No core dump, which would hold the API key and the key of the handoff CA, and no debugger but root's.
+
+    prctl(2) PR_SET_DUMPABLE also holds where core_pattern is a program, which is started whatever RLIMIT_CORE says
+    (core(5)).
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        log.warning("this process can be dumped: prctl failed")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the daemon; exits with 0, 1 (cannot work here) or 2 (bad usage or configuration)."""
     parser = argparse.ArgumentParser(prog="hoopjumpd", description="The daemon behind hoopjump's sshd hooks.")
@@ -170,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = load(options.config)
         logs.configure(journal=config.audit.log == "journal")
         _raise_descriptor_limit()
+        _keep_secrets_in_memory()
         _run(config)
     except HoopjumpError as error:
         sys.stderr.write(f"hoopjumpd: {error.message}\n")

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import signal
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,22 @@ def test_daemon_says_when_it_is_ready_and_when_it_stops() -> None:
             assert await place.end() == 0
             assert "STOPPING=1" in place._notify.recv(4096).decode()
             assert "ready" in place.log.read_text()
+
+    asyncio.run(story())
+
+
+def test_daemon_cannot_be_dumped_nor_traced_by_its_own_uid() -> None:
+    """Its memory holds the API key and the CA key: no core file, and /proc/PID belongs to root (proc(5), prctl(2))."""
+
+    async def story() -> None:
+        async with service() as place:
+            await place.start()
+            assert place.process is not None
+            proc = Path(f"/proc/{place.process.pid}")
+            (limit,) = [line for line in (proc / "limits").read_text().splitlines() if line.startswith("Max core file")]
+            assert limit.split()[4:6] == ["0", "0"]
+            assert (proc / "environ").stat().st_uid == 0
+            assert (await place.ask("ping")).text("outcome") == "ok"
 
     asyncio.run(story())
 
