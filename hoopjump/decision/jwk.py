@@ -16,7 +16,7 @@ from typing import Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from hoopjump.decision.jose import TokenError, decode_text, encode_segment, parse_object
+from hoopjump.decision.jose import TokenError, decode_segment, encode_segment, parse_object
 from hoopjump.decision.keys import is_small_order
 from hoopjump.decision.reasons import Reason
 
@@ -62,17 +62,19 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """An issuer's keys; ``named`` leaves out what several of them are called."""
+    """An issuer's keys; ``named`` leaves out what several of them are called, and has a single one under None too."""
 
     keys: tuple[Key, ...]
-    named: Mapping[str, Key]
+    named: Mapping[str | None, Key]
     repeated: frozenset[str]
 
     @classmethod
     def of(cls, *keys: Key) -> KeySet:
         """The set of some keys."""
         counts = Counter(key.kid for key in keys if key.kid is not None)
-        named = {key.kid: key for key in keys if key.kid is not None and counts[key.kid] == 1}
+        named: dict[str | None, Key] = {key.kid: key for key in keys if key.kid is not None and counts[key.kid] == 1}
+        if len(keys) == 1:
+            named[None] = keys[0]
         return cls(keys, named, frozenset(kid for kid, count in counts.items() if count > 1))
 
     def find(self, kid: str | None) -> Key:
@@ -80,13 +82,11 @@ class KeySet:
 
         A set with a single key may leave it, and a token its choice, unnamed.
         """
-        if kid is None:
-            if len(self.keys) == 1:
-                return self.keys[0]
-            raise TokenError(Reason.TOKEN_KEY_UNNAMED, f"no `kid`, and {len(self.keys)} keys in the set")
         key = self.named.get(kid)
         if key is not None:
             return key
+        if kid is None:
+            raise TokenError(Reason.TOKEN_KEY_UNNAMED, f"no `kid`, and {len(self.keys)} keys in the set")
         if kid in self.repeated:
             raise TokenError(Reason.TOKEN_KEY_REPEATED, f"kid {kid[:64]!a}")
         if len(self.keys) == 1 and self.keys[0].kid is None:
@@ -176,8 +176,8 @@ def _octets(members: Mapping[str, Any], name: str, size: int | None = None) -> b
     if type(text) is not str or not text:
         raise _FlawError(f"`{name}` is missing or not text")
     try:
-        octets = decode_text(text)
-    except TokenError:
+        octets = decode_segment(text.encode("ascii"))
+    except (TokenError, UnicodeEncodeError):
         raise _FlawError(f"`{name}` is not base64url") from None
     if size is not None and len(octets) != size:
         raise _FlawError(f"`{name}` does not have {size} bytes")

@@ -34,8 +34,10 @@ def claim_path(name: str) -> tuple[str, ...]:
 
 def follow(claims: Mapping[str, Any], path: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON
     """What stands at a path, None when nothing does."""
-    value: Any = claims
-    for name in path:
+    value = claims.get(path[0])
+    if len(path) == 1:
+        return value
+    for name in path[1:]:
         if type(value) is not dict:
             return None
         value = value.get(name)
