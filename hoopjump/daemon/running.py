@@ -26,6 +26,10 @@ from hoopjump.decision.values import User
 LOST: Final = 255
 STATUS_SECONDS: Final = 1.4
 
+# Output that a client does not take is kept in the bastion's memory: so many whole buffers for all sessions of a user.
+WHOLE_BUFFERS: Final = 8
+LEAST_BUFFER: Final = 1024 * 1024
+
 log = logging.getLogger(__name__)
 
 
@@ -70,10 +74,24 @@ class RunningSessions:
         self._audit = audit
         self._clock = clock
         self._followed: dict[Running, Handle] = {}
+        self._begun: set[Running] = set()
+
+    def buffer(self, user: User, whole: int) -> int:
+        """How many bytes of output one more session of a user may leave unread, of ``whole`` for those with few."""
+        others = sum(1 for one in self._begun if one.user.subject == user.subject)
+        return max(LEAST_BUFFER, min(whole, WHOLE_BUFFERS * whole // (others + 1)))
 
     def begin(self, running: Running) -> None:
         """A session is about to run: its process ends with the login. Raises :class:`OSError`."""
         self._table.add_session_process(running.login, running.process)
+        self._begun.add(running)
+
+    def abandon(self, running: Running) -> None:
+        """A session that was begun will not run after all."""
+        running.handover.close()
+        self._begun.discard(running)
+        with contextlib.suppress(OSError):
+            self._table.remove_session_process(running.login, running.process)
 
     def follow(self, running: Running) -> None:
         """Notice the end of a process that tells us nothing more."""
@@ -104,9 +122,7 @@ class RunningSessions:
 
     def end(self, running: Running, status: int | None = None) -> None:
         """A session has ended, or was never begun."""
-        running.handover.close()
-        with contextlib.suppress(OSError):
-            self._table.remove_session_process(running.login, running.process)
+        self.abandon(running)
         fields: Fields = {
             "login": running.login.ref,
             "account": running.login.admission.account,

@@ -227,13 +227,14 @@ class Sessions:
             handover,
             self._clock(),
         )
+        buffer = self._running.buffer(granted.user, self._config.session.output_buffer)
         try:
             self._running.begin(running)
             fields = asked.fields()
             fields.update({"verb": running.verb, "way": verdict.mode or "", "deadline": granted.deadline})
             self._audit.record(Kind.SESSION_STARTED, asked.ref, **fields)
         except (AuditError, OSError) as error:
-            handover.close()
+            self._running.abandon(running)
             raise RefusedError(Reason.INTERNAL, detail=f"no session: {error}") from error
         answer: list[Pair] = [("outcome", "exec" if verdict.mode == "exec" else "run")]
         answer += [("argv", word) for word in handover.argv]
@@ -241,7 +242,7 @@ class Sessions:
         if verdict.mode == "exec":
             answer += [("notice", line) for line in notices]
         else:
-            answer.append(("output-buffer", str(self._config.session.output_buffer)))
+            answer.append(("output-buffer", str(buffer)))
             answer.append(("epilogue", epilogue(self._config.gateway.ssh_host)))
         return _Started(running, answer)
 

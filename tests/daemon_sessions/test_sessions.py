@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -659,5 +660,25 @@ def test_what_an_earlier_daemon_left_is_removed() -> None:
             assert left_behind(found) == []
             assert processes.alive(found.login.monitor)
             assert outcome(await found.ask(("command", PG.name)))[0] == "spool"
+
+    asyncio.run(story())
+
+
+def test_sessions_of_one_user_share_the_memory_for_unread_output() -> None:
+    """The first eight have a whole buffer; who opens many more gets less for each, and all of it again afterwards."""
+
+    async def story() -> None:
+        async with scene() as found:
+            buffers = []
+            async with AsyncExitStack() as stack:
+                for _ in range(16):
+                    talk = await stack.enter_async_context(found.call(("stage", "run"), ("command", "mybash ls")))
+                    buffers.append(int((await talk.hear()).text("output-buffer") or 0))
+            whole = 64 * 1024 * 1024
+            assert buffers[:8] == [whole] * 8
+            assert buffers[15] == whole // 2
+            await eventually(lambda: len(found.events(Kind.SESSION_ENDED)) == 16)
+            answer = await found.ask(("stage", "run"), ("command", "mybash ls"))
+            assert answer.text("output-buffer") == str(whole)
 
     asyncio.run(story())
