@@ -39,7 +39,7 @@ def need_bastion() -> None:
     try:
         programs.sshd()
     except programs.ProgramMissingError as error:
-        if REQUIRED:
+        if REQUIRED or "HOOPJUMP_SSHD" in os.environ:
             pytest.fail(str(error))
         pytest.skip(str(error))
 

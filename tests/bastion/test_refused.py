@@ -207,7 +207,7 @@ def test_a_plain_key_is_denied(bastion: Bastion) -> None:
     assert identity.certificate is not None
     identity.certificate.unlink()
     assert_denied_by_sshd(bastion, Identity(identity.key, None))
-    # "key type" up to 8.6, "PubkeyAcceptedKeyTypes" up to 8.4.
+    # Old ones speak of the key type, and up to 8.4 of PubkeyAcceptedKeyTypes.
     assert bastion.find_log(r"(signature algorithm|key type) ssh-ed25519 not in PubkeyAccepted", before)
     assert not bastion.find_log("denied|admitted|held", before)
 

@@ -22,6 +22,7 @@ def as_user(*arguments: str, timeout: float = 240) -> subprocess.CompletedProces
         "LC_ALL": "C.UTF-8",
         "PYTHONPATH": str(checkout),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: value for name, value in os.environ.items() if name in ("HOOPJUMP_SSHD", "HOOPJUMP_SSH")},
     }
     return subprocess.run(
         [str(programs.python()), *arguments],
