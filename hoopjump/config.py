@@ -147,6 +147,12 @@ class HandoffSection(_Section):
         default="credential:handoff-ca", description="Private key of the handoff CA (OpenSSH format), by reference."
     )
     ssh: AbsolutePath = Field(default=Path("/usr/bin/ssh"), description="The ssh client to start.")
+    connect_timeout: int = Field(
+        default=30,
+        ge=1,
+        le=600,
+        description="Seconds in which a session must be let in at the gateway, which takes one client after the other.",
+    )
     sftp_server: str = Field(
         default="/usr/lib/openssh/sftp-server",
         description="Path of sftp-server on the targets of type-ssh resource roles.",

@@ -19,12 +19,16 @@ from typing import Final
 
 from hoopjump.audit.events import Audit, AuditError, Kind
 from hoopjump.daemon import processes
+from hoopjump.daemon.door import Pace
 from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.processes import ProcessGoneError
 from hoopjump.handoff.agent import MESSAGE_LIMIT, Agent, Conversation
 
+# How long a key waits for its signature, where nothing else is said.
 LIFETIME: Final = 60.0
 MOST_CONVERSATIONS: Final = 8
+STRANGERS_AT_ONCE: Final = 5.0
+STRANGERS_PER_SECOND: Final = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +80,8 @@ class AgentSocket:
         self._table = table
         self._audit = audit
         self._ref = ref
+        # Anybody may connect, and each would be a line of the trail.
+        self._strangers = Pace(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,7 +129,8 @@ class AgentSocket:
             handle, uid = processes.peer(writer.get_extra_info("socket"))
             with handle:
                 if uid != self._login.admission.uid or self._table.above(handle.process) is not self._login:
-                    self._record(Kind.HANDOFF_REFUSED, handle.process.pid, uid, "the peer is not of this login")
+                    if self._strangers.take(uid):
+                        self._record(Kind.HANDOFF_REFUSED, handle.process.pid, uid, "the peer is not of this login")
                     return
                 signed = await self._converse(reader, writer, handle.process.pid, uid)
         except (ProcessGoneError, ConnectionError, asyncio.IncompleteReadError):

@@ -116,12 +116,15 @@ class Handovers:
             agent,
         )
         try:
-            _write(
-                path,
-                ssh.config_text(
-                    Destination(section.ssh_host, section.ssh_port, handoff.principal, agent.path, section.known_hosts)
-                ),
+            destination = Destination(
+                section.ssh_host,
+                section.ssh_port,
+                handoff.principal,
+                agent.path,
+                section.known_hosts,
+                self._config.handoff.connect_timeout,
             )
+            _write(path, ssh.config_text(destination))
             self._record(login, certificate, handoff.certificate, ref)
         except BaseException:
             handover.close()

@@ -23,7 +23,7 @@ from hoopjump.audit.sinks import FileSink, LogSink
 from hoopjump.config import DEFAULT_PATH, Config, ConfigError, load, read_secret
 from hoopjump.daemon import logs, processes, systemd
 from hoopjump.daemon.admin import Administration
-from hoopjump.daemon.agents import AgentSockets
+from hoopjump.daemon.agents import LIFETIME, AgentSockets
 from hoopjump.daemon.handover import Handovers
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.lookups import Lookups
@@ -78,6 +78,8 @@ class Daemon:
             audit,
             rootless=config.sshd.rootless,
         )
+        # The signature comes last of what may take ssh its connect timeout.
+        agents = AgentSockets(state / "agents", self._table, audit, LIFETIME + config.handoff.connect_timeout)
         self._sessions = Sessions(
             config,
             table=self._table,
@@ -85,7 +87,7 @@ class Daemon:
             judge=principals.judge,
             preflight=Preflight(Roles(client, config.gateway), self._threads),
             outcomes=GatewaySessions(client),
-            handovers=Handovers(config, signer, AgentSockets(state / "agents", self._table, audit), audit),
+            handovers=Handovers(config, signer, agents, audit),
             executor=self._threads,
             audit=audit,
         )

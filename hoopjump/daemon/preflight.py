@@ -24,11 +24,13 @@ SHOWN: Final = 128
 
 T = TypeVar("T")
 
+Found = RoleFound | RoleMissing | RolesUnavailable
+
 
 class Roles(Protocol):
     """The gateway's resource roles; calls may block."""
 
-    def find(self, name: str, user: User) -> RoleFound | RoleMissing | RolesUnavailable:
+    def find(self, name: str, user: User) -> Found:
         """The resource role of this name, if the user may see it."""
 
     def visible(self, user: User) -> tuple[Role, ...]:
@@ -44,6 +46,7 @@ class Preflight:
     def __init__(self, roles: Roles, executor: Executor) -> None:
         self._roles = roles
         self._executor = executor
+        self._flights: dict[tuple[str, User], asyncio.Task[Found]] = {}
 
     async def choose(self, wish: Wish, user: User) -> list[Pair] | str:
         """No role was named: the list to choose from, or the name that was chosen.
@@ -67,7 +70,7 @@ class Preflight:
         self, request: SessionRequest, name: str, user: User, *, terminal: bool, permit_pty: bool
     ) -> tuple[Role, SessionVerdict]:
         """The resource role and how the session runs; raises :class:`RefusedError`."""
-        answer = await self._ask(lambda: self._roles.find(name, user))
+        answer = await self._find(name, user)
         if isinstance(answer, RolesUnavailable):
             raise unavailable(answer.detail, slow=answer.slow)
         if isinstance(answer, RoleMissing):
@@ -80,6 +83,22 @@ class Preflight:
         if verdict.mode is None:
             raise _refused(verdict)
         return role, verdict
+
+    async def _find(self, name: str, user: User) -> Found:
+        """Who asks while the same is being asked gets that answer: a storm of sessions is one question."""
+        flight = self._flights.get((name, user))
+        if flight is None:
+            flight = asyncio.get_running_loop().create_task(self._ask(lambda: self._roles.find(name, user)))
+            self._flights[name, user] = flight
+            flight.add_done_callback(lambda done: self._landed((name, user), done))
+        # Whoever gives up leaves the question to the others.
+        return await asyncio.shield(flight)
+
+    def _landed(self, key: tuple[str, User], flight: asyncio.Task[Found]) -> None:
+        del self._flights[key]
+        if not flight.cancelled():
+            # A failure that nobody has waited for is nobody's.
+            flight.exception()
 
     async def _ask(self, question: Callable[[], T]) -> T:
         try:

@@ -309,7 +309,8 @@ class Bastion(Clients):
             f"AuthorizedKeysFile {keys}",
             # Everything here comes from one address.
             "MaxStartups 500",
-            "LoginGraceTime 30",
+            # Hundreds of clients at once take a while on a small machine.
+            "LoginGraceTime 120",
             "LogLevel VERBOSE",
             # As Debian's own sshd_config has it.
             "Subsystem sftp /usr/lib/openssh/sftp-server",

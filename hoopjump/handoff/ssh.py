@@ -35,13 +35,17 @@ class HandoffError(HoopjumpError):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The gateway as one session reaches it: ``user`` is the principal of the handoff certificate."""
+    """The gateway as one session reaches it: ``user`` is the principal of the handoff certificate.
+
+    ``connect_timeout`` is in seconds and ends with the key exchange (ssh_config(5) ConnectTimeout).
+    """
 
     host: str
     port: int
     user: str
     agent_socket: Path
     known_hosts: Path
+    connect_timeout: int
 
 
 def config_text(destination: Destination) -> str:
@@ -84,7 +88,7 @@ def config_text(destination: Destination) -> str:
         ("Tunnel", "no"),
         ("PermitLocalCommand", "no"),
         ("LogLevel", "ERROR"),
-        ("ConnectTimeout", "10"),
+        ("ConnectTimeout", str(destination.connect_timeout)),
         ("ServerAliveInterval", "15"),
         ("ServerAliveCountMax", "4"),
     )

@@ -19,6 +19,7 @@ def destination(**changes: str | int | Path) -> Destination:
         "user": "alice@x.io",
         "agent_socket": Path("/run/hoopjump/agents/0123456789abcdef/s"),
         "known_hosts": Path("/etc/hoopjump/gateway known_hosts"),
+        "connect_timeout": 30,
     }
     return Destination(**(values | changes))  # type: ignore[arg-type]
 
@@ -37,6 +38,7 @@ def test_ssh_reads_what_was_meant(tmp_path: Path) -> None:
     seen = effective(tmp_path, destination())
     wanted = {
         "hostname": "192.0.2.10",
+        "connecttimeout": "30",
         "port": "12222",
         "user": "alice@x.io",
         "identityagent": "/run/hoopjump/agents/0123456789abcdef/s",
