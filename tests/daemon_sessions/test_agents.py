@@ -127,6 +127,22 @@ def test_another_uid_is_refused() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_strangers_at_a_socket_do_not_fill_the_audit_trail() -> None:
+    """Each is turned away, and of one uid a few are recorded; the login's own processes are answered all the while."""
+
+    async def story() -> None:
+        async with scene() as found:
+            agent = await socket_of(found)
+            for _ in range(12):
+                status, out, _ = await identities(agent.path, user=65534, group=65534, extra_groups=[])
+                assert (status != 0, out) == (True, b"")
+            assert len(found.events(Kind.HANDOFF_REFUSED)) == 5
+            assert (await identities(agent.path))[0] == 0
+
+    asyncio.run(story())
+
+
 def test_the_names_of_sockets_cannot_be_listed_by_others() -> None:
     """Directories may be passed through, not read; names are random."""
 
