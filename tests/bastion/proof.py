@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from hoopjump.decision.certificate import read_certificate
-from hoopjump.dev import programs
+from hoopjump.dev import accounts, programs
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.identities import Identity
 from hoopjump.dev.services import wait_for
@@ -125,16 +125,23 @@ def agent(directory: Path, *keys: Path) -> Iterator[Path]:
             process.terminate()
 
 
-def hoopjump(*arguments: str, config: Path | None = None) -> CompletedProcess[str]:
-    """Run our command line, which must succeed."""
+def hoopjump(
+    *arguments: str, config: Path | None = None, account: str | None = None, status: int = 0
+) -> CompletedProcess[str]:
+    """Run our command line, which must exit with ``status``; as an account of the private view, if one is named."""
     options = ["--config", str(config)] if config else []
+    as_account: dict[str, Any] = {}
+    if account is not None:
+        uid, gid = accounts.ids(account)
+        as_account = {"user": uid, "group": gid, "extra_groups": []}
     done = subprocess.run(
         [str(programs.python()), "-m", "hoopjump.cli.main", *options, *arguments],
-        cwd=programs.CHECKOUT,
+        cwd=programs.reachable(programs.CHECKOUT),
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
+        **as_account,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done
