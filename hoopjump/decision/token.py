@@ -80,8 +80,8 @@ def verify(
     if len(token) > TOKEN_LIMIT:
         raise TokenError(Reason.TOKEN_TOO_LARGE, f"{len(token)} bytes")
     signed, _, tail = token.rpartition(b".")
-    head, dot, body = signed.partition(b".")
-    if not dot:
+    head, _, body = signed.partition(b".")
+    if not head or not body:
         raise TokenError(Reason.TOKEN_MALFORMED, f"{token.count(b'.') + 1} segments")
     algorithm, kid, typ = parse_header(head)
     signature = decode_segment(tail)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hoopjump.decision.reasons import EX_USAGE, Reason
+from hoopjump.decision.explanation import EX_USAGE
+from hoopjump.decision.reasons import Reason
 from hoopjump.decision.request import (
     COMMAND_LIMIT,
     RequestError,

@@ -1,0 +1,237 @@
+"""Hostile tokens: each refused for its own reason, and what PyJWT, as a second opinion, says about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+import jwt as pyjwt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hoopjump.decision.jose import parse_object
+from hoopjump.decision.jwk import KeySet
+from hoopjump.decision.reasons import Reason
+from hoopjump.decision.token import TokenError, VerifiedToken, verify
+from tests.hostile.tokens.forge import AUDIENCE, ISSUER, ISSUERS, MAILING, NOW, SECRET, SHARING, SINGLE, claims, token
+from tests.hostile.tokens.table import HOSTILE
+
+REVOKED = frozenset({(ISSUER, "revoked")})
+
+
+def ours(candidate: bytes) -> VerifiedToken:
+    return verify(candidate, ISSUERS, NOW, REVOKED)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_token_is_refused_for_its_own_reason(name: str) -> None:
+    """And the detail is printable, bounded, and has nothing of the signature."""
+    hostile = HOSTILE[name]
+    with pytest.raises(TokenError) as refused:
+        ours(hostile.token)
+    assert refused.value.reason.code == hostile.code
+    assert len(refused.value.detail) < 600
+    assert refused.value.detail.isprintable()
+    tail = hostile.token.rpartition(b".")[2][:400].decode("latin-1")
+    assert len(tail) < 16 or tail not in refused.value.detail
+
+
+def test_the_table_is_long_and_has_every_reason_of_tokens() -> None:
+    """At least 200 tokens, no two alike."""
+    assert len(HOSTILE) >= 200
+    assert len({hostile.token for hostile in HOSTILE.values()}) == len(HOSTILE)
+    assert {hostile.code for hostile in HOSTILE.values()} == {
+        reason.code for reason in Reason if reason.name.startswith("TOKEN_")
+    }
+
+
+GOOD = {
+    "eddsa": token(),
+    "es256": token(key="p256"),
+    "es384": token(key="p384"),
+    "rs256": token(key="rsa"),
+    "rs384": token(key="rsa", algorithm="RS384"),
+    "rs512": token(key="rsa", algorithm="RS512"),
+    "ps256": token(key="rsa", algorithm="PS256"),
+    "hs256": token(claims(iss=SHARING), algorithm="HS256", secret=SECRET),
+    "one key, unnamed": token(claims(iss=SINGLE), '{"alg":"EdDSA","typ":"at+jwt"}'),
+    "one key, named by the token only": token(claims(iss=SINGLE), {"typ": "at+jwt"}),
+    "typ with application/": token(None, {"typ": "application/jwt"}),
+    "no typ": token(None, '{"alg":"EdDSA","kid":"ed"}'),
+    "spaced": token(json.dumps(claims())),
+    "on many lines": token("\n" + json.dumps(claims(), indent=2) + "\r\n"),
+    "among other audiences": token(claims(aud=["somebody", AUDIENCE])),
+    "nested": token(claims(realm_access={"roles": ["a", {"b": [1]}]})),
+    "umlauts": token(claims(name="J\u00f6rg \U0001f600")),
+    "umlauts in UTF-8": token(json.dumps(claims(name="J\u00f6rg \U0001f600"), ensure_ascii=False)),
+    "colons": token(claims(x='a":b', y=":", z="{[::]}")),
+    "expires this moment, within the leeway": token(claims(exp=NOW - 29)),
+    "begins soon, within the leeway": token(claims(nbf=NOW + 30, iat=NOW + 30)),
+    "a verified address": token(claims(iss=MAILING, email_verified=True)),
+    "one group": token(claims(groups="admins")),
+    "deep, and not too deep": token(claims(x=[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]])),
+    "jku, jwk and x5u are not looked at": token(None, {"jku": "https://x", "x5u": 1, "jwk": {"kty": "none"}}),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_token_is_taken(name: str) -> None:
+    """Else the table would prove nothing."""
+    found = ours(GOOD[name])
+    assert found.subject == "alice"
+    assert found.user == ("alice@example.com" if found.issuer == MAILING else "alice")
+    assert found.begins <= NOW < found.ends
+    assert second_opinion(GOOD[name])
+
+
+class Then(datetime):
+    """PyJWT's clock, stopped at the moment that the tokens were made for."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Then:
+        return cls.fromtimestamp(NOW, tz or UTC)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def stopped_clock() -> Iterator[None]:
+    """Both look at the same moment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jwt.api_jwt.datetime", Then)
+        yield
+
+
+def second_opinion(candidate: bytes) -> bool:
+    """Whether PyJWT takes a token, told all that it can be told of our rules."""
+    try:
+        unverified = pyjwt.decode_complete(candidate, options={"verify_signature": False})
+        trusted = ISSUERS[unverified["payload"]["iss"]]
+        key: Any = SECRET
+        if isinstance(trusted.keys, KeySet):
+            key = trusted.keys.find(unverified["header"].get("kid")).primitive
+        pyjwt.decode(
+            candidate,
+            key=key,
+            algorithms=sorted(trusted.policy.algorithms),
+            audience=sorted(trusted.policy.audiences),
+            issuer=trusted.policy.issuer,
+            leeway=trusted.policy.leeway,
+            options={"require": ["exp", "aud", "iss", "sub"], "verify_jti": True, "verify_sub": True},
+        )
+    except Exception:
+        # A refusal is a refusal, also where it comes as a KeyError or TypeError.
+        return False
+    return True
+
+
+# What PyJWT takes and we do not, by our reason; all else that is hostile it refuses as well.
+STRICTER = {
+    "token-malformed": "padding with = is not in RFC 7515",
+    "token-too-large": "size has no limit there",
+    "token-too-deep": "nor has depth",
+    "token-not-json": "BOM, UTF-16, NaN and lone surrogates are no JSON",
+    "token-duplicate-name": "RFC 7519 section 4 lets one refuse them",
+    "token-critical": "it looks at `crit` only where it is well-formed, and takes b64 for its own",
+    "token-wrong-type": "it does not look at typ",
+    "token-header-malformed": "nor at what kind of JSON typ is",
+    "token-key-unfit": "use, key_ops and alg of a key are lost with the bare key",
+    "token-date-malformed": "it takes text, fractions and booleans for numbers",
+    "token-too-old": "it has no longest age",
+    "token-revoked": "nor revocation",
+    "token-claim-missing": "claims that we require of this issuer are ours alone",
+    "token-claim-malformed": "names and groups are ours alone",
+    "token-user-missing": "so is the claim for the user",
+    "token-email-unverified": "and its being verified",
+    "token-subject-missing": "it takes an empty subject",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_where_the_second_opinion_is_milder_we_know_why(name: str) -> None:
+    """The stricter one wins; a refusal of PyJWT's that is none of ours would be a hole, and there is none."""
+    if second_opinion(HOSTILE[name].token):
+        assert HOSTILE[name].code in STRICTER
+
+
+SCALARS = [None, True, False, 0, -1, 1, NOW, NOW - 31, NOW + 31, NOW + 600, NOW + 0.5, 1e300, 2**64, str(NOW)]
+TEXTS = ["", "alice", AUDIENCE, ISSUER, SINGLE, MAILING, "\x00", "\ud800", ":", "a b"]
+VALUES = st.sampled_from([*SCALARS, *TEXTS, [], {}, [AUDIENCE], [AUDIENCE, 1], [[]], {"a": 1}])
+NAMES = st.sampled_from(["iss", "aud", "sub", "exp", "nbf", "iat", "jti", "groups", "email", "events", "x"])
+HEADERS = st.dictionaries(
+    st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "x"]),
+    st.sampled_from(["EdDSA", "RS256", "HS256", "none", "ed", "rsa", "twice", "JWT", "at+jwt", None, 1, [], ["b64"]]),
+    max_size=3,
+)
+
+
+@st.composite
+def bent(draw: st.DrawFn) -> bytes:
+    """A token that was good until some claims, some of its header, its text or its bytes were changed."""
+    said = {**claims(), **draw(st.dictionaries(NAMES, VALUES, max_size=3))}
+    for name in draw(st.lists(NAMES, max_size=2)):
+        said.pop(name, None)
+    body = json.dumps(said, separators=draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")])))
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(body)))
+        body = (
+            body[:at]
+            + draw(st.sampled_from(["", " ", ",", '"sub":"a",', "NaN", "\\u0000", "\n", "{}", "\ufeff"]))
+            + body[at:]
+        )
+    made = token(body.encode(draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-16"]))), draw(HEADERS))
+    if draw(st.integers(0, 3)) == 0:
+        at = draw(st.integers(0, len(made)))
+        return made[:at] + draw(st.sampled_from([b"=", b".", b"+", b"A", b"\xff", b""])) + made[at + 1 :]
+    return made
+
+
+@settings(max_examples=400, deadline=None)
+@given(bent())
+def test_what_we_take_the_second_opinion_takes_too(candidate: bytes) -> None:
+    """Ours refuses with a reason or agrees; what it takes says to PyJWT the same."""
+    try:
+        found = ours(candidate)
+    except TokenError as refused:
+        if second_opinion(candidate):
+            assert refused.reason.code in STRICTER
+        return
+    assert second_opinion(candidate)
+    assert found.claims == pyjwt.decode(candidate, options={"verify_signature": False})
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.binary(max_size=400))
+def test_bytes_are_refused_and_nothing_else_happens(noise: bytes) -> None:
+    """No other exception comes out, whatever goes in."""
+    with pytest.raises(TokenError):
+        ours(noise)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=8) | st.sampled_from(['":', "[", " :"]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=4), below, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", ":", '"', "\u00fc", " "]), JSON), max_size=5), st.data())
+def test_repeated_names_are_seen_however_they_are_written(
+    members: list[tuple[str, object]], data: st.DataObject
+) -> None:
+    """The fast way of the reader and the careful one cannot be told apart."""
+    ascii_only, space = data.draw(st.booleans()), data.draw(st.sampled_from(["", " ", "\n", "\t", "\r"]))
+
+    def written(value: object) -> str:
+        return json.dumps(value, ensure_ascii=ascii_only, separators=(f",{space}", f"{space}:{space}"))
+
+    text = "{" + ",".join(f"{written(name)}{space}:{written(value)}" for name, value in members) + "}"
+    names = [name for name, _ in members]
+    if len(set(names)) == len(names):
+        assert parse_object(text.encode()) == dict(members)
+    else:
+        with pytest.raises(TokenError) as refused:
+            parse_object(text.encode())
+        assert refused.value.reason is Reason.TOKEN_DUPLICATE_NAME

@@ -1,0 +1,1 @@
+"""What an attacker would send, with the refusal that each must get."""
