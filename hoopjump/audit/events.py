@@ -24,6 +24,8 @@ from hoopjump.decision.values import Check
 from hoopjump.errors import HoopjumpError
 
 REFERENCE_LENGTH: Final = 8
+# The fields that are Unix seconds.
+MOMENTS: Final = frozenset({"deadline", "valid_before"})
 
 
 class AuditError(HoopjumpError):

@@ -9,7 +9,8 @@ from collections import deque
 from pathlib import Path
 from typing import Final, TextIO
 
-from hoopjump.audit.events import AuditError, Event, Kind, escaped
+from hoopjump.audit.events import MOMENTS, AuditError, Event, Kind, escaped
+from hoopjump.decision.moments import moment_text
 
 LINE_LIMIT: Final = 1024 * 1024
 
@@ -110,20 +111,22 @@ class LogSink:
 def log_line(event: Event) -> str:
     """The event as one line of printable ASCII; the trace is left to the file.
 
-    A value stands bare when it is made of ``A-Za-z0-9._@:/+|,-``, else as JSON.
+    A value stands bare when it is made of ``A-Za-z0-9._@:/+|,-``, else as JSON; moments are told in UTC.
     """
-    parts = [event.kind.value, f"ref={_word(event.ref)}"]
+    parts = [event.kind.value, f"ref={_word('ref', event.ref)}"]
     for name, value in event.fields.items():
         if name == "trace":
             continue
         if isinstance(value, dict):
-            parts += [f"{name}.{key}={_word(item)}" for key, item in value.items()]
+            parts += [f"{name}.{key}={_word(key, item)}" for key, item in value.items()]
         else:
-            parts.append(f"{name}={_word(value)}")
+            parts.append(f"{name}={_word(name, value)}")
     return " ".join(parts)
 
 
-def _word(value: object) -> str:
+def _word(name: str, value: object) -> str:
+    if name in MOMENTS and isinstance(value, int):
+        value = moment_text(value)
     if isinstance(value, list) and all(isinstance(item, str) and _PLAIN.match(item) for item in value):
         return ",".join(value)
     if isinstance(value, str) and _PLAIN.match(value):

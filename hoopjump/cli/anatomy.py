@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from hoopjump.cli.output import shown
-from hoopjump.cli.validity import FOREVER, moment_text
 from hoopjump.decision.certificate import Certificate, Options
 from hoopjump.decision.keys import PublicKey, fingerprint
+from hoopjump.decision.moments import FOREVER, moment_text
 from hoopjump.decision.wire import FormatError, Reader, encode_string
 
 
@@ -39,7 +39,7 @@ def lines(certificate: Certificate, now: int) -> Iterator[tuple[str, str]]:
     data = describe(certificate, now)
     yield "type", f"{data['type']} certificate, {certificate.key_type}"
     yield "key", _key_text(data["key"])
-    yield "signed by", f"{_key_text(data['ca'])}, {data['signature_algorithm']}"
+    yield "signed by", f"{_key_text(data['ca'])} (signature {data['signature_algorithm']})"
     yield "serial", data["serial"]
     yield "key ID", shown(certificate.key_id) or "(empty)"
     yield from _several("principals", [shown(name) for name in certificate.principals])

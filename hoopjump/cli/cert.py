@@ -13,7 +13,7 @@ from hoopjump.cli.files import PUBLIC, read_bounded, write
 from hoopjump.cli.flaws import FLAWS, find
 from hoopjump.cli.request import FORWARDING_AND_TERMINAL, Wishes, certificate_for
 from hoopjump.cli.subject import key_line, read_subject
-from hoopjump.cli.validity import moment_text, parse_window
+from hoopjump.cli.validity import parse_window
 from hoopjump.decision.certificate import (
     TEXT_LIMIT,
     Certificate,
@@ -21,6 +21,7 @@ from hoopjump.decision.certificate import (
     read_certificate,
     verify_ca_signature,
 )
+from hoopjump.decision.moments import moment_text
 from hoopjump.errors import HoopjumpError
 
 _FLAW_LIST = "\b\nFlaws:\n" + "\n".join(f"  {name:26} {flaw.text}" for name, flaw in FLAWS.items())

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from hoopjump.audit.events import AuditError
+from hoopjump.audit.events import MOMENTS, AuditError
 from hoopjump.audit.sinks import find
 from hoopjump.cli import daemon_socket, output
 from hoopjump.cli.daemon_socket import DaemonError
@@ -22,6 +22,7 @@ from hoopjump.config import Config, SecretReference, load, read_secret
 from hoopjump.daemon.policy import policy_of, read_authorities
 from hoopjump.decision.certificate import TEXT_LIMIT, Certificate, CertificateError, read_certificate
 from hoopjump.decision.decide import decide, wanted_lookups
+from hoopjump.decision.moments import moment_text
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.values import Access, Answer, LoginRequest, Lookup, Policy, Verdict
 from hoopjump.errors import HoopjumpError
@@ -189,15 +190,17 @@ def _print_events(events: Iterable[dict[str, Any]]) -> None:
             output.result(line.rstrip())
         for name, value in event.items():
             if name not in _HEAD:
-                output.result(f"  {name + ':':14} {output.shown(_text(value))}")
+                output.result(f"  {name + ':':14} {output.shown(_text(name, value))}")
         _hint_of(event)
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+        return ", ".join(f"{key} {_text(key, item)}" for key, item in value.items())
     if isinstance(value, list):
-        return " ".join(_text(item) for item in value)
+        return " ".join(_text(name, item) for item in value)
+    if name in MOMENTS and isinstance(value, int):
+        return moment_text(value)
     return str(value)
 
 

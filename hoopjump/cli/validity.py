@@ -7,9 +7,8 @@ import time
 from calendar import timegm
 from typing import Final
 
+from hoopjump.decision.moments import FOREVER
 from hoopjump.errors import HoopjumpError
-
-FOREVER: Final = 2**64 - 1
 
 # A certificate that begins this instant is refused by a host whose clock is a little behind.
 BACKDATED: Final = 60
@@ -69,13 +68,3 @@ def _duration(text: str) -> int:
     if not _DURATION.match(text):
         raise ValueError(text)
     return sum(int(count) * _UNITS[unit.lower()] for count, unit in _PART.findall(text))
-
-
-def moment_text(seconds: int) -> str:
-    """A time in a certificate for people: UTC, or the bare number where no calendar reaches."""
-    if seconds == FOREVER:
-        return "forever"
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds} s after 1970"

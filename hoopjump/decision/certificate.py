@@ -28,13 +28,13 @@ from hoopjump.decision.keys import (
     read_key_fields,
     verify_signature,
 )
+from hoopjump.decision.moments import FOREVER
 from hoopjump.decision.wire import FormatError, Reader, read_key_line
 
 # A certificate reaches the hook as one word of its argv, which Linux bounds at 131,072 bytes (MAX_ARG_STRLEN).
 CERTIFICATE_LIMIT: Final = 131072 // 4 * 3
 TEXT_LIMIT: Final = 131072 + 4096
 MAX_PRINCIPALS: Final = 256  # sshkey.h SSHKEY_CERT_MAX_PRINCIPALS
-FOREVER: Final = 2**64 - 1
 
 _SUFFIX: Final = "-cert-v01@openssh.com"
 # A FIDO type's own @openssh.com moves to the end: sk-ssh-ed25519@openssh.com, sk-ssh-ed25519-cert-v01@openssh.com.

@@ -17,13 +17,13 @@ from typing import Final
 
 from hoopjump.decision.addresses import address_in, parse_address_list
 from hoopjump.decision.certificate import (
-    FOREVER,
     Certificate,
     CertificateError,
     CertificateType,
     fingerprint,
     verify_ca_signature,
 )
+from hoopjump.decision.moments import moment_text
 from hoopjump.decision.owner import Identity, owner_rules
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.rules import Rule, first_failed, rule
@@ -76,7 +76,7 @@ def decide(
         Check("certificate-format", True, f"{certificate.key_type}, {len(certificate.blob)} bytes"),
         *(item.check for item in own + owner),
         Check("grants", True, ", ".join(grants)),
-        Check("deadline", True, str(deadline)),
+        Check("deadline", True, moment_text(deadline)),
     )
 
     failed = first_failed(own)
@@ -130,14 +130,14 @@ def _check_certificate(request: LoginRequest, certificate: Certificate, policy: 
             "begun",
             now >= certificate.valid_after,
             Reason.CERT_NOT_YET_VALID,
-            f"valid after {certificate.valid_after}, now {now}",
+            f"valid from {moment_text(certificate.valid_after)}, now {moment_text(now)}",
         ),
         # The end is exclusive.
         rule(
             "not-expired",
             now < certificate.valid_before,
             Reason.CERT_EXPIRED,
-            f"valid before {certificate.valid_before if certificate.valid_before != FOREVER else 'ever'}, now {now}",
+            f"valid to {moment_text(certificate.valid_before)}, now {moment_text(now)}",
         ),
         rule(
             "principals-present",

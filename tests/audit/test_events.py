@@ -62,19 +62,21 @@ def test_values_cannot_forge_lines(tmp_path: Path, where: str) -> None:
 
 
 def test_the_log_line_is_for_people(tmp_path: Path) -> None:
-    """Kind, reference and values in a row; plain values bare, others quoted; the trace is left to the file."""
+    """Kind, reference and values in a row; plain values bare, others quoted, moments in UTC; no trace."""
     event = audit_to(tmp_path / "x").record(
         Kind.SESSION_REFUSED,
         "abcd2345",
         reason="role-unknown",
         user="alice@x.io",
         sentence="no such resource role 'pgdmo'",
-        certificate={"serial": "7", "principals": ["alice@x.io"]},
+        certificate={"serial": "7", "principals": ["alice@x.io"], "valid_before": 2**64 - 1},
+        deadline=1_800_000_000,
         trace=[{"name": "role", "passed": False, "detail": "pgdmo"}],
     )
     assert log_line(event) == (
         "session-refused ref=abcd2345 reason=role-unknown user=alice@x.io "
-        "sentence=\"no such resource role 'pgdmo'\" certificate.serial=7 certificate.principals=alice@x.io"
+        "sentence=\"no such resource role 'pgdmo'\" certificate.serial=7 certificate.principals=alice@x.io "
+        'certificate.valid_before=forever deadline="2027-01-15 08:00:00 UTC"'
     )
 
 

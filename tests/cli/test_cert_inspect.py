@@ -84,7 +84,7 @@ def test_every_field_is_shown(hoopjump: Run, place: Path) -> None:
     assert said.out.splitlines() == [
         "type              user certificate, ssh-ed25519-cert-v01@openssh.com",
         f"key               ssh-ed25519, 256 bits, {key}",
-        f"signed by         ssh-ed25519, 256 bits, {ca}, ssh-ed25519",
+        f"signed by         ssh-ed25519, 256 bits, {ca} (signature ssh-ed25519)",
         "serial            7",
         "key ID            alice",
         "principals        alice",

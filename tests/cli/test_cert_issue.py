@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hoopjump.cli.validity import FOREVER, ValidityError, parse_window
+from hoopjump.cli.validity import ValidityError, parse_window
+from hoopjump.decision.moments import FOREVER
 from hoopjump.decision.wire import encode_string
 from tests.cli.conftest import Run, keygen
 

@@ -22,7 +22,7 @@ EVENT = {
     "account": "hoop",
     "reason": "cert-expired",
     "sentence": "The certificate has expired.",
-    "certificate": {"serial": "7", "key_id": "alice\x1b[2J", "principals": ["alice", "bob"]},
+    "certificate": {"serial": "7", "key_id": "alice\x1b[2J", "principals": ["alice", "bob"], "valid_before": 0},
     "trace": [
         {"name": "begun", "passed": True, "detail": "valid after 1"},
         {"name": "not-expired", "passed": False, "detail": "valid before 2\x07, now 3"},
@@ -42,7 +42,7 @@ def test_a_reference_shows_event_trace_and_next_step(daemon: Daemon, config: Pat
         "  account:       hoop",
         "  reason:        cert-expired",
         "  sentence:      The certificate has expired.",
-        "  certificate:   serial 7, key_id alice\\x1b[2J, principals alice bob",
+        "  certificate:   serial 7, key_id alice\\x1b[2J, principals alice bob, valid_before 1970-01-01 00:00:00 UTC",
         "  hint:          get a new certificate",
     ]
     assert daemon.asked[0].text("ref") == "abcdefgh"

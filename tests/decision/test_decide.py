@@ -8,6 +8,7 @@ import pytest
 
 from hoopjump.decision.certificate import FOREVER, CertificateError, parse_certificate
 from hoopjump.decision.decide import decide, wanted_lookups
+from hoopjump.decision.moments import moment_text
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.values import (
     Access,
@@ -208,6 +209,14 @@ def test_a_login_ends_with_the_certificate_or_after_the_longest_login(
     policy = replace(POLICY, max_login=max_login)
     assert login(Forged(valid_before=valid_before), policy=policy).deadline == deadline
     assert login(Forged(valid_before=valid_before), policy=policy, answers={}).deadline == deadline
+
+
+def test_the_trace_tells_times_in_utc() -> None:
+    """An administrator reads dates; what no calendar reaches stands as it is."""
+    details = {check.name: check.detail for check in login(Forged(valid_before=FOREVER), now=NOW).trace}
+    assert details["not-expired"] == f"valid to forever, now {moment_text(NOW)}"
+    assert moment_text(1_800_000_000) == "2027-01-15 08:00:00 UTC"
+    assert moment_text(2**64 - 2) == f"{2**64 - 2} s after 1970"
 
 
 def test_everything_that_can_be_checked_stands_in_the_trace() -> None:
