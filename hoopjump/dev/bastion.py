@@ -51,10 +51,12 @@ class Place:
         """The place of this process; root must be in a private view (:func:`accounts.enter`)."""
         if os.geteuid() != 0:
             try:
-                name = pwd.getpwuid(os.geteuid()).pw_name
+                own = pwd.getpwuid(os.geteuid())
             except KeyError:
                 raise ServiceError(f"uid {os.geteuid()} has no account; sshd lets in users with one only") from None
-            return cls(True, name, name, name, None, f"User {name}")
+            if own.pw_shell.endswith(("/nologin", "/false")):
+                raise ServiceError(f"the shell of {own.pw_name} is {own.pw_shell}; sshd starts every session with it")
+            return cls(True, own.pw_name, own.pw_name, own.pw_name, None, f"User {own.pw_name}")
         if not accounts.inside():
             raise accounts.PrivateViewError("a bastion of root's needs the private view (accounts.enter)")
         users = ",".join(
@@ -380,10 +382,8 @@ class Bastion(Clients):
         """The first audit event with these values, once there is one; raises :class:`TimeoutError`."""
 
         def found() -> dict[str, Any] | None:
-            for event in self.audit():
-                if all(event.get(name) == value for name, value in fields.items()):
-                    return event
-            return None
+            wanted = (event for event in self.audit() if all(event.get(key) == fields[key] for key in fields))
+            return next(wanted, None)
 
         event = wait_for(found, seconds, f"an audit event {fields}")
         assert event is not None

@@ -104,7 +104,11 @@ class Demonstration:
         self.screen.command(_typed(options, ["mybash"]))
         argv = self._argv(options, ["mybash"], self.alice)
         seen = io.StringIO()
-        child = pexpect.spawn(argv[0], argv[1:], timeout=TERMINAL_SECONDS, encoding="utf-8", dimensions=(24, 80))
+        try:
+            child = pexpect.spawn(argv[0], argv[1:], timeout=TERMINAL_SECONDS, encoding="utf-8", dimensions=(24, 80))
+        except OSError as error:  # a chroot without /dev/pts
+            self._surprise(f"no terminal can be opened here: {error.strerror or error}")
+            return
         child.logfile_read = seen
         try:
             child.expect(r"[$#] ")
