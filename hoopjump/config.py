@@ -287,7 +287,7 @@ def read_secret(reference: str) -> str:
         if not directory:
             raise ConfigError(
                 f"{reference}: there are no systemd credentials here",
-                "systemd hands them to the daemon alone; elsewhere name a file (--api-key file:/PATH, --handoff-ca FILE.pub)",
+                "the daemon alone gets them; elsewhere name a file (--api-key file:/PATH, --handoff-ca FILE.pub)",
             )
         path = Path(directory) / rest
     else:
