@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from hoopjump.dev.bench.daemon import daemon
+from hoopjump.dev.bench.jwt import jwt
 from hoopjump.dev.bench.logins import login, storm
 from hoopjump.dev.bench.sessions import adhoc, terminal, throughput
 from hoopjump.dev.bench.table import Row, show
@@ -18,6 +19,7 @@ BENCHES: Final[dict[str, Callable[[], tuple[list[Row], str]]]] = {
     "terminal": terminal,
     "throughput": throughput,
     "daemon": daemon,
+    "jwt": jwt,
 }
 
 

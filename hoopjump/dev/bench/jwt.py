@@ -1,0 +1,162 @@
+"""Tokens verified in a second, on one core: the bare signature, ours, and PyJWT."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import jwt as pyjwt
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from hoopjump.decision.jose import decode_segment
+from hoopjump.decision.jwk import KeySet, parse_key, public_members
+from hoopjump.decision.token import VerifiedToken, verify
+from hoopjump.decision.token_memory import VerifiedTokens
+from hoopjump.decision.token_policy import IssuerPolicy, TrustedIssuer, trust
+from hoopjump.dev.bench.table import Row, row
+
+DISTINCT: Final = 3000
+BLOCK: Final = 100
+ROUNDS: Final = 3
+ISSUER: Final = "https://idp.example.com"
+AUDIENCE: Final = "bastion"
+GROUPS: Final = ["admins", "developers", "operations"]
+
+_KEYS: Final[dict[str, Callable[[], Any]]] = {
+    "RS256": lambda: rsa.generate_private_key(65537, 2048),
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+}
+_ARGUMENTS: Final[dict[str, tuple[Any, ...]]] = {
+    "RS256": (padding.PKCS1v15(), hashes.SHA256()),
+    "ES256": (ec.ECDSA(hashes.SHA256()),),
+    "EdDSA": (),
+}
+
+
+def jwt() -> tuple[list[Row], str]:
+    """Distinct tokens by algorithm, interleaved; the ratio of a row is its time to that of the bare signature."""
+    rows = []
+    with _one_core():
+        for algorithm in _KEYS:
+            rows += _verified(algorithm)
+        rows.append(_remembered())
+    return rows, (
+        f"one pinned core; a run is {BLOCK} of {DISTINCT} distinct tokens, variants by turns, processor time;"
+        " percent_of_raw is the speed as a part of that of the bare signature, goals 80 for RS256, 90 for ES256, EdDSA;"
+        " a token seen before: 500,000 a second"
+    )
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _tokens(algorithm: str, key: Any, count: int) -> list[bytes]:  # noqa: ANN401 - any private key
+    now = int(time.time())
+    return [
+        pyjwt.encode(
+            {
+                "iss": ISSUER,
+                "aud": AUDIENCE,
+                "exp": now + 3600,
+                "nbf": now,
+                "iat": now,
+                "sub": f"user-{number:06}",
+                "jti": f"{number:032x}",
+                "groups": GROUPS,
+                "email": f"user-{number:06}@example.com",
+            },
+            key,
+            algorithm,
+            headers={"kid": "key-1"},
+        ).encode()
+        for number in range(count)
+    ]
+
+
+def _verified(algorithm: str) -> list[Row]:
+    private = _KEYS[algorithm]()
+    public = private.public_key()
+    tokens = _tokens(algorithm, private, DISTINCT)
+    key = parse_key({"kid": "key-1", **public_members(public)})
+    policy = IssuerPolicy(ISSUER, frozenset({AUDIENCE}), frozenset({algorithm}), groups_claim="groups")
+    issuers = trust(TrustedIssuer(policy, KeySet.of(key)))
+    bare = [_bare(algorithm, token) for token in tokens]
+    arguments = _ARGUMENTS[algorithm]
+    settings: Any = {"key": public, "algorithms": [algorithm], "audience": AUDIENCE, "issuer": ISSUER}
+
+    def raw(begin: int) -> None:
+        for signature, signed in bare[begin : begin + BLOCK]:
+            public.verify(signature, signed, *arguments)
+
+    def ours(begin: int) -> None:
+        for token in tokens[begin : begin + BLOCK]:
+            verify(token, issuers, time.time())
+
+    def theirs(begin: int) -> None:
+        for token in tokens[begin : begin + BLOCK]:
+            pyjwt.decode(token, **settings)
+
+    return _rows(algorithm, {"raw": raw, "hoopjump": ours, "PyJWT": theirs})
+
+
+def _rows(prefix: str, variants: dict[str, Callable[[int], None]]) -> list[Row]:
+    """Every variant over every block of tokens, the variants by turns; processor time of this thread."""
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(-1, ROUNDS):
+        for begin in range(0, DISTINCT, BLOCK):
+            for name, variant in variants.items():
+                start = time.thread_time()
+                variant(begin)
+                if number >= 0:
+                    times[name].append((time.thread_time() - start) * 1000)
+    base = times[next(iter(variants))]
+    return [
+        row(
+            f"{prefix} {name}",
+            runs,
+            statistics.median(base),
+            per_second=BLOCK / statistics.median(runs) * 1000,
+            percent_of_raw=100 * statistics.median(one / other for one, other in zip(base, runs, strict=True)),
+        )
+        for name, runs in times.items()
+    ]
+
+
+def _bare(algorithm: str, token: bytes) -> tuple[bytes, bytes]:
+    signed, _, tail = token.rpartition(b".")
+    signature = decode_segment(tail)
+    if algorithm == "ES256":
+        signature = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+    return signature, signed
+
+
+def _remembered() -> Row:
+    now = time.time()
+    tokens = _tokens("EdDSA", _KEYS["EdDSA"](), DISTINCT)
+    memory = VerifiedTokens()
+    for number, token in enumerate(tokens):
+        claims = {"iss": ISSUER, "sub": "user", "jti": f"{number}"}
+        ends = int(now) + 3600
+        memory.remember(token, VerifiedToken("user", (), 0, ends, "key", claims))
+
+    def look(begin: int) -> None:
+        for token in tokens[begin : begin + BLOCK]:
+            if memory.get(token, now) is None:
+                raise AssertionError(token)
+
+    (found,) = _rows("a token", {"seen before": look})
+    return Row(found.variant, found.median_ms, found.p95_ms, 1.0, {"per_second": found.figures["per_second"]})
