@@ -94,6 +94,22 @@ def assert_logged(bastion: Bastion, ref: str, reason: str) -> None:
     assert f"reason={reason}" in line
 
 
+def assert_held(bastion: Bastion, identity: Identity, sentence: str, reason: str, account: str | None = None) -> None:
+    """Every way in comes to nothing, and the session tells why, with a reference that stands in the log."""
+    attempts = no_access(bastion, identity=identity, account=account)
+    assert attempts.session.returncode == 77
+    assert sentence.encode() in attempts.session.stderr
+    code, ref = told(attempts.session)
+    assert code == reason
+    assert_logged(bastion, ref, reason)
+    for attempt in (attempts.jump, attempts.pipe):
+        assert b"administratively prohibited" in attempt.stderr
+    assert {(event["kind"], event["reason"]) for event in events_of(bastion, identity)} >= {
+        ("held", reason),
+        ("session-refused", reason),
+    }
+
+
 @contextmanager
 def bystander(path: Path | None = None) -> Iterator[socket.socket]:
     """A server beside the gateway, on a TCP port of 127.0.0.1 or a Unix socket: nobody may ever be connected to it."""

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,25 +16,23 @@ import asyncssh
 import pytest
 
 from hoopjump.dev import programs
-from hoopjump.dev.bastion import Bastion, Place, Settings
-from hoopjump.dev.identities import EXPIRED, NOT_YET, Identity, keygen
+from hoopjump.dev.bastion import Bastion
+from hoopjump.dev.identities import EXPIRED, NOT_YET, Identity
 from hoopjump.dev.services import answers, free_port, listening, wait_for
 from hoopjump.sshd.versions import Version, installed
 from tests.bastion.below import hooks, new_one, newest_row
 from tests.bastion.proof import (
     agent,
+    assert_held,
     assert_logged,
     bystander,
     events_of,
     gateway_address,
-    hoopjump,
     new_mark,
     no_access,
-    serial_of,
     told,
 )
 from tests.bastion.ways import started, status_of, typed
-from tests.conftest import need_bastion
 
 DENIED: dict[str, tuple[dict[str, Any], str]] = {
     "expired": ({"valid": EXPIRED}, "cert-expired"),
@@ -110,21 +107,6 @@ def test_a_good_certificate_whose_owner_may_not_go_on_is_told_why(bastion: Basti
     assert_held(bastion, bastion.certificate(principals=principals), sentence, reason)
 
 
-def assert_held(bastion: Bastion, identity: Identity, sentence: str, reason: str, account: str | None = None) -> None:
-    attempts = no_access(bastion, identity=identity, account=account)
-    assert attempts.session.returncode == 77
-    assert sentence.encode() in attempts.session.stderr
-    code, ref = told(attempts.session)
-    assert code == reason
-    assert_logged(bastion, ref, reason)
-    for attempt in (attempts.jump, attempts.pipe):
-        assert b"administratively prohibited" in attempt.stderr
-    assert {(event["kind"], event["reason"]) for event in events_of(bastion, identity)} >= {
-        ("held", reason),
-        ("session-refused", reason),
-    }
-
-
 def test_a_held_login_is_told_why_on_a_terminal_too(bastion: Bastion) -> None:
     """`ssh -t` of somebody unknown: ssh gives up where it gets no terminal, so there is one, to read the reason on."""
     done = bastion.ssh("mybash", identity=bastion.certificate("nobody"), tty=True)
@@ -137,85 +119,6 @@ def test_somebody_elses_account_is_refused(bastion: Bastion, private_view: None)
     identity = bastion.certificate("bob")
     assert_held(bastion, identity, "the account 'alice'", "account-not-allowed", account="alice")
     assert bastion.ssh("mybash", "echo here", account="alice").stdout == b"here\n"
-
-
-# -- Where sshd alone decides: our hook is not asked -------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def krl() -> Iterator[Path]:
-    """A revocation list that revokes nothing yet."""
-    need_bastion()
-    with tempfile.TemporaryDirectory(dir=Place.here().parent) as directory:
-        path = Path(directory) / "krl"
-        hoopjump("krl", "create", str(path))
-        yield path
-
-
-@pytest.fixture(scope="module")
-def strict(krl: Path) -> Iterator[Bastion]:
-    """A bastion with that list, whose account is alice's by name and nobody else's."""
-    settings: Settings = {
-        "accounts": {"shared": [], "own": False},
-        "accounts.map": {'"alice@example.com"': [Place.here().account]},
-    }
-    with Bastion(settings=settings, sshd_lines=[f"RevokedKeys {krl}"]) as running:
-        yield running
-
-
-def test_an_account_that_is_not_yours_is_refused(strict: Bastion) -> None:
-    """An account that is one user's by the configuration's map is nobody else's."""
-    assert strict.ssh("mybash", "echo here").stdout == b"here\n"
-    identity = strict.certificate("bob")
-    assert_held(strict, identity, f"the account '{strict.account}'", "account-not-allowed")
-
-
-@pytest.mark.parametrize("by", ["--certificate", "--key-id", "--serial"])
-def test_a_revoked_certificate_is_denied(strict: Bastion, krl: Path, by: str) -> None:
-    """What `hoopjump krl add` revokes is denied from then on by sshd, which says so; our hook is not asked any more."""
-    identity, other = strict.certificate("alice"), strict.certificate("alice")
-    assert identity.certificate is not None
-    assert strict.ssh("mybash", "echo here", identity=identity).stdout == b"here\n"
-    asked = len(events_of(strict, identity))
-    values = {
-        "--certificate": str(identity.certificate),
-        "--key-id": identity.key.name,
-        "--serial": serial_of(identity),
-    }
-    hoopjump("krl", "add", str(krl), by, values[by])
-    before = strict.log()
-    assert_denied_by_sshd(strict, identity)
-    assert strict.find_log(r"Authentication key ED25519-CERT .* revoked by file", before)
-    assert events_of(strict, identity)[asked:] == []
-    assert strict.ssh("mybash", "echo here", identity=other).stdout == b"here\n"
-
-
-def test_a_certificate_of_a_foreign_authority_is_denied(bastion: Bastion) -> None:
-    """The log line of sshd names the certificate and its authority; our hook is not asked."""
-    identity, before = bastion.certificate("alice", ca="foreign_ca"), bastion.log()
-    assert_denied_by_sshd(bastion, identity)
-    line = bastion.find_log(r"Failed publickey for .* ED25519-CERT ", before)
-    assert line is not None
-    authority = keygen("-l", "-f", str(bastion.workshop.key("foreign_ca").public)).split()[1]
-    assert f"ID {identity.key.name} (serial {serial_of(identity)}) CA ED25519 {authority}" in line
-    assert events_of(bastion, identity) == []
-
-
-def test_a_plain_key_is_denied(bastion: Bastion) -> None:
-    """A key without a certificate opens nothing, also one that has a good certificate; our hook is not asked."""
-    identity, before = bastion.certificate("alice"), bastion.log()
-    assert identity.certificate is not None
-    identity.certificate.unlink()
-    assert_denied_by_sshd(bastion, Identity(identity.key, None))
-    # Old ones speak of the key type, and up to 8.4 of PubkeyAcceptedKeyTypes.
-    assert bastion.find_log(r"(signature algorithm|key type) ssh-ed25519 not in PubkeyAccepted", before)
-    assert not bastion.find_log("denied|admitted|held", before)
-
-
-def assert_denied_by_sshd(bastion: Bastion, identity: Identity) -> None:
-    for attempt in no_access(bastion, identity=identity).all:
-        assert attempt.returncode == 255
-        assert b"Permission denied (publickey)" in attempt.stderr
 
 
 # -- A good certificate without all permissions -----------------------------------------------------------------------
