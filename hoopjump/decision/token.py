@@ -131,11 +131,12 @@ def _believe(
             raise TokenError(Reason.TOKEN_CLAIM_MALFORMED, "`jti` is not text")
         if (policy.issuer, token_id) in revoked:
             raise TokenError(Reason.TOKEN_REVOKED, f"jti {token_id[:64]!a}")
-    for path in policy.required_paths:
-        if follow(claims, path) is None:
-            raise TokenError(Reason.TOKEN_CLAIM_MISSING, f"`{'.'.join(path)}`")
+    for wanted in policy.required_paths:
+        if follow(claims, wanted) is None:
+            raise TokenError(Reason.TOKEN_CLAIM_MISSING, f"`{'.'.join(wanted)}`")
     user = subject if policy.user_claim == "sub" else _user(claims, policy)
-    groups = _groups(follow(claims, policy.groups_path)) if policy.groups_path is not None else ()
+    path = policy.groups_path
+    groups = () if path is None else _groups(get(path[0]) if len(path) == 1 else follow(claims, path))
     return VerifiedToken(user, groups, begins, ends, signer, claims)
 
 
