@@ -40,7 +40,11 @@ ssh_host = "hoop.example.com"
 ```
 
 The daemon reads the file when it starts: `systemctl restart hoopjumpd` loses no login. The file of `trust.user_cas` is
-looked at anew for every login.
+looked at anew for every login. Nobody is let in while the daemon cannot start, so try a changed file first: every
+command of `hoopjump` reads it in the same strict way, `hoopjump --config NEW gateway check` for one.
+
+`audit.file` grows without bound. Rotate it by renaming (logrotate's default); the daemon needs no signal. `hoopjump
+explain` also looks into the file before, if that is named `.1` and not compressed (`delaycompress`).
 """
 
 _REASONS: Final = """# Reasons
@@ -65,6 +69,9 @@ OpenSSH 9.8 on a denial counts against the source address, and tells the user no
 """,
     Reason.LOGIN_UNKNOWN: """
 ## The session is refused
+
+sshd drops what a subsystem says on standard error, so sftp, and scp from OpenSSH 9.0 on, show `Connection closed` and
+no sentence. It is in the log; `scp -O` and `ssh` show it.
 """,
     Reason.TOKEN_MALFORMED: """
 ## The token is refused
