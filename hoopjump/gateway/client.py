@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Literal
@@ -17,11 +16,11 @@ from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3.exceptions
-from requests.adapters import HTTPAdapter
 
 from hoopjump import __version__
 from hoopjump.config import ConfigError, GatewaySection
 from hoopjump.errors import HoopjumpError
+from hoopjump.gateway.deadline import Deadline, DeadlineAdapter
 
 RESPONSE_LIMIT: Final = 16 * 1024 * 1024
 _CHUNK: Final = 64 * 1024
@@ -76,7 +75,7 @@ class GatewayClient:
                 **({"Api-Key": api_key} if static else {"Authorization": f"Bearer {api_key}"}),
             }
         )
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
+        adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -103,21 +102,40 @@ class GatewayClient:
     def _call(
         self, method: str, path: tuple[str, ...], query: Mapping[str, str] | None, body: Mapping[str, Any] | None = None
     ) -> tuple[int, bytes]:
-        try:
-            return self._once(method, path, query, body)
-        except GatewayError as error:
-            # A kept connection that the gateway has closed meanwhile fails like this. Only what changes nothing is
-            # asked again.
-            if method != "GET" or error.kind != "unreachable":
-                raise
-        return self._once(method, path, query, body)
+        with Deadline(self._connect_timeout + self._read_timeout) as deadline:
+            try:
+                return self._once(method, path, query, body, deadline)
+            except GatewayError as error:
+                # A kept connection that the gateway has closed meanwhile fails like this. Only what changes nothing is
+                # asked again.
+                if method != "GET" or error.kind != "unreachable":
+                    raise
+            return self._once(method, path, query, body, deadline)
 
     def _once(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        deadline: Deadline,
+    ) -> tuple[int, bytes]:
+        try:
+            status, answer = self._exchange(method, path, query, body)
+        except GatewayError as error:
+            # Whatever a connection that was cut in the middle looks like.
+            if deadline.cut:
+                raise self._slow(_what(method, path)) from error
+            raise
+        if deadline.cut:
+            raise self._slow(_what(method, path))
+        return status, answer
+
+    def _exchange(
         self, method: str, path: tuple[str, ...], query: Mapping[str, str] | None, body: Mapping[str, Any] | None
     ) -> tuple[int, bytes]:
         url = "/".join((self.base_url, *(quote(segment, safe="@") for segment in path)))
         what = _what(method, path)
-        deadline = time.monotonic() + self._connect_timeout + self._read_timeout
         try:
             with self._session.request(
                 method,
@@ -129,7 +147,7 @@ class GatewayClient:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return response.status_code, self._body(response, deadline, what)
+                return response.status_code, self._body(response, what)
         except requests.exceptions.SSLError as error:
             raise GatewayError(
                 "tls",
@@ -148,19 +166,16 @@ class GatewayClient:
             # requests reports a CA file that is missing or no PEM as a plain OSError.
             raise GatewayError("tls", f"{what}: {_cause(error)}", "check gateway.ca_file") from error
 
-    def _body(self, response: requests.Response, deadline: float, what: str) -> bytes:
+    def _body(self, response: requests.Response, what: str) -> bytes:
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise GatewayError("garbage", f"{what}: the answer is compressed, though that was not asked for")
         parts: list[bytes] = []
         size = 0
-        # read1 returns what has arrived, so that the deadline is looked at however slowly the body trickles.
         while chunk := response.raw.read1(_CHUNK):
             parts.append(chunk)
             size += len(chunk)
             if size > RESPONSE_LIMIT:
                 raise GatewayError("garbage", f"{what}: the answer is larger than {RESPONSE_LIMIT} bytes")
-            if time.monotonic() > deadline:
-                raise self._slow(what)
         return b"".join(parts)
 
     def _slow(self, what: str) -> GatewayError:

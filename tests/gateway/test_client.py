@@ -297,7 +297,8 @@ def test_url_with_a_password_is_refused() -> None:
         GatewayClient(section("http://eve:eve@127.0.0.1:1"), KEY)
 
 
-def _certificate(directory: Path, name: str, host: str) -> tuple[ssl.SSLContext, Path]:
+def certificate(directory: Path, name: str, host: str) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS context for a host, and the PEM file of the CA that signed its certificate: itself."""
     """A self-signed TLS certificate for ``host``: the server's context, and the PEM file to trust it by."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -332,7 +333,7 @@ def _certificate(directory: Path, name: str, host: str) -> tuple[ssl.SSLContext,
 
 def test_tls_with_our_ca_file_is_accepted(tmp_path: Path) -> None:
     """A private CA is trusted by gateway.ca_file."""
-    context, pem = _certificate(tmp_path, "good", "127.0.0.1")
+    context, pem = certificate(tmp_path, "good", "127.0.0.1")
     with replay(context) as scene:
         scene.play("serverinfo")
         answer: Any = GatewayClient(section(scene.url, ca_file=pem), KEY).get("serverinfo")
@@ -342,9 +343,9 @@ def test_tls_with_our_ca_file_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", ["unknown CA", "other CA", "other host"])
 def test_wrong_tls_certificate_is_refused(tmp_path: Path, case: str) -> None:
     """Nothing is asked over a connection whose other end is not proven to be the gateway."""
-    context, pem = _certificate(tmp_path, "server", "127.0.0.1" if case != "other host" else "elsewhere.test")
+    context, pem = certificate(tmp_path, "server", "127.0.0.1" if case != "other host" else "elsewhere.test")
     if case == "other CA":
-        pem = _certificate(tmp_path, "other", "127.0.0.1")[1]
+        pem = certificate(tmp_path, "other", "127.0.0.1")[1]
     with replay(context) as scene:
         scene.play("serverinfo")
         settings = {} if case == "unknown CA" else {"ca_file": pem}
@@ -360,7 +361,7 @@ def test_useless_ca_file_is_named(tmp_path: Path, content: str | None) -> None:
     pem = tmp_path / "ca.pem"
     if content is not None:
         pem.write_text(content)
-    context, _ = _certificate(tmp_path, "server", "127.0.0.1")
+    context, _ = certificate(tmp_path, "server", "127.0.0.1")
     with replay(context) as scene:
         error = failure(GatewayClient(section(scene.url, ca_file=pem), KEY))
     assert error.kind == "tls"

@@ -1,0 +1,116 @@
+"""One time limit for a whole HTTP call, however its bytes come.
+
+A timeout of requests or urllib3 is one for each read, so whoever sends a byte now and then holds a thread for as long
+as they like: in a TLS handshake, in headers, in a body. Here a timer shuts the connection down, which ends whatever
+waits for it. Looking up the host's name is the one part that the resolver bounds (resolv.conf(5)), not we.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from typing import Any, Final, Self
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+_calls: Final = threading.local()
+
+
+class Deadline:
+    """The limit, in seconds, of the call that this thread makes inside the context, to a :class:`DeadlineAdapter`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.cut = False
+        """Whether the connection was shut down because the time was up."""
+        self._lock = threading.Lock()
+        self._late = False
+        self._connection: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        _calls.current = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _calls.current = None
+        self._timer.cancel()
+        self._timer.join()
+        self._let_go()
+
+    def hold(self, connection: socket.socket) -> None:
+        """Take this connection for the call's, and cut it at once when the time is up."""
+        # A descriptor of our own: TLS takes the socket's away, and another thread may close it.
+        copy = socket.socket(fileno=os.dup(connection.fileno()))
+        with self._lock:
+            self._let_go()
+            self._connection = copy
+            if self._late:
+                self._cut()
+
+    def _expire(self) -> None:
+        with self._lock:
+            self._late = True
+            self._cut()
+
+    def _cut(self) -> None:
+        if self._connection is None:
+            return
+        self.cut = True
+        # The other side may have been faster.
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _hold(connection: socket.socket | None) -> None:
+    current: Deadline | None = getattr(_calls, "current", None)
+    if current is not None and connection is not None:
+        current.hold(connection)
+
+
+class _Held:
+    """A connection that the call in this thread can cut: a new one from before TLS on, a kept one when it is used."""
+
+    def _new_conn(self) -> socket.socket:
+        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        _hold(made)
+        return made
+
+    def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
+        _hold(self.sock)  # type: ignore[attr-defined]
+        super().request(*arguments, **options)  # type: ignore[misc]
+
+
+class _HeldConnection(_Held, HTTPConnection):
+    pass
+
+
+class _HeldTlsConnection(_Held, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _HeldConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _HeldTlsConnection
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """The transport of a :class:`requests.Session` whose calls heed a :class:`Deadline`."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
+        """Make pools of connections that can be cut."""
+        super().init_poolmanager(*arguments, **options)  # type: ignore[no-untyped-call]
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
