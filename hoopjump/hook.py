@@ -43,6 +43,7 @@ LINE_LIMIT = 2048
 CHUNK = 65536  # the size of a pipe
 
 EX_USAGE, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_INTERRUPTED = 64, 65, 69, 75, 77, 130
+EX_LOST = 255  # ssh(1): an error of its own, or no status from the server
 
 
 class HookError(Exception):
@@ -325,11 +326,17 @@ def session(path: str) -> int:
     """Do what the daemon says about this session; returns the exit status, or becomes another program."""
     facts = session_facts()
     choice = []  # type: list[tuple[str, bytes]]
+    again = []  # type: list[tuple[str, bytes]]
     gathered = None  # type: Input | None
     for _ in range(ROUNDS):
         stage = b"run" if gathered else b"plan"
         pairs = [("v", b"%d" % VERSION), ("verb", b"session"), ("stage", stage)]
-        answer, link = ask(path, encode(pairs + facts + choice), load_libc if gathered else None)
+        try:
+            answer, link = ask(path, encode(pairs + facts + choice + again), load_libc if gathered else None)
+        except HookError:
+            if again:
+                return EX_LOST
+            raise
         outcome = one(answer, "outcome")
         if outcome == b"refuse":
             status = number(answer, "exit", 255)
@@ -347,7 +354,15 @@ def session(path: str) -> int:
             say(answer.get("notice", []))
             gathered.gather()
         elif outcome == b"run" and gathered:
-            return Job(answer, link, gathered).run()
+            job = Job(answer, link, gathered)
+            status = job.run()
+            if not job.orphaned or "handover" not in answer:
+                return status
+            again = [("again", one(answer, "handover"))]
+            say([b"hoopjump: the bastion's service was restarted meanwhile; asking it what became of the session"])
+        elif outcome == b"exit" and again:
+            say(answer.get("text", []))
+            return number(answer, "exit", 255)
         else:
             raise ProtocolError("an outcome that is no answer to session")
     raise ProtocolError("no end of questions")
@@ -641,6 +656,7 @@ class Job:
         self.away = False  # nobody reads any more
         self.stopping = self.stopped = False
         self.lost_input = self.input_ended = False
+        self.orphaned = False  # it was ssh's own failure, perhaps, and the daemon that would know has gone
 
     def run(self) -> int:
         """Start the program, pass on all its output, and return what to exit with."""
@@ -680,6 +696,8 @@ class Job:
                     libc.prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: it also ends a program that is stopped
                 if posix.getppid() == parent:
                     file = posix.open("/dev/null", posix.O_RDONLY) if self.input.file is None else self.input.file
+                    if self.input.file is not None:
+                        posix.lseek(file, 0, 0)
                     for source, target in ((file, 0), (self.streams[0].entry, 1), (self.streams[1].entry, 2)):
                         posix.dup2(source, target)
                     become(self.argv, self.environ)
@@ -801,6 +819,7 @@ class Job:
             return final
         except (OSError, ProtocolError) as error:
             log("session: the daemon did not take the status %d: %s" % (status, error))
+            self.orphaned = status == EX_LOST and not (self.away or self.signal or self.lost_input)
             return status
 
 

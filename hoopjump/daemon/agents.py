@@ -46,10 +46,11 @@ class AgentSockets:
         # Its names are secret; passing through is not.
         directory.chmod(0o711)
 
-    async def open(self, login: Login, agent: Agent, ref: str) -> AgentSocket:
+    async def open(self, login: Login, agent: Agent, ref: str, unused: Path | None = None) -> AgentSocket:
         """An open socket that answers for ``agent`` to processes of ``login``; raises :class:`OSError`.
 
-        ``ref`` is what its audit events are found by.
+        ``ref`` is what its audit events are found by. The file ``unused`` is removed before a signature leaves us: as
+        long as it is there, nobody has got in anywhere.
         """
         home = self._directory / secrets.token_hex(8)
         home.mkdir()
@@ -60,7 +61,7 @@ class AgentSockets:
             listener.bind(os.fspath(path))
             # Before listen(2), so nobody is turned away or let in too early.
             path.chmod(0o666)
-            found = AgentSocket(path, login, agent, table=self._table, audit=self._audit, ref=ref)
+            found = AgentSocket(path, login, agent, table=self._table, audit=self._audit, ref=ref, unused=unused)
             await found.serve(listener, self._lifetime)
         except BaseException:
             listener.close()
@@ -73,8 +74,19 @@ class AgentSockets:
 class AgentSocket:
     """One session's agent. It closes by itself after the signature, with the login, and when its time is over."""
 
-    def __init__(self, path: Path, login: Login, agent: Agent, *, table: LoginTable, audit: Audit, ref: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        login: Login,
+        agent: Agent,
+        *,
+        table: LoginTable,
+        audit: Audit,
+        ref: str,
+        unused: Path | None = None,
+    ) -> None:
         self.path: Final = path
+        self._unused = unused
         self._login = login
         self._agent = agent
         self._table = table
@@ -153,6 +165,8 @@ class AgentSocket:
             if answer.signed:
                 # What cannot be recorded does not happen: the signature is not sent.
                 self._record(Kind.HANDOFF_SIGNED, pid, uid, "one authentication at the gateway")
+                if self._unused is not None:
+                    self._unused.unlink(missing_ok=True)
             writer.write(len(answer.message).to_bytes(4, "big") + answer.message)
             await writer.drain()
             if answer.signed:

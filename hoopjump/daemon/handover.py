@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +24,9 @@ from hoopjump.handoff.issue import Signer
 from hoopjump.handoff.ssh import Destination, HandoffError
 
 KNOWN_HOSTS_LIMIT: Final = 1024 * 1024
+KEPT_SECONDS: Final = 3600.0
+
+_NAME: Final = re.compile(r"[0-9a-f]{16}\Z")
 
 
 class HostKeyUnknownError(HandoffError):
@@ -44,9 +47,18 @@ class Handover:
         login.on_close(self.close)
 
     @property
+    def name(self) -> str:
+        """What :meth:`Handovers.take_back` knows it by."""
+        return self._config.stem
+
+    @property
     def used(self) -> bool:
         """Whether ssh has come so far as to ask for the signature that lets it in at the gateway."""
         return self._agent.used
+
+    def leave(self) -> None:
+        """The daemon goes and the session stays: the configuration says to the next one that it was not used."""
+        self._agent.close()
 
     def close(self) -> None:
         """Remove the configuration and the agent; a second time does nothing."""
@@ -57,7 +69,7 @@ class Handover:
 
 
 class Handovers:
-    """Makes handovers; configurations that an earlier daemon left are removed."""
+    """Makes handovers. Configurations that an earlier daemon left are kept for an hour (:meth:`take_back`)."""
 
     def __init__(
         self,
@@ -73,9 +85,21 @@ class Handovers:
         self._audit = audit
         self._clock = clock
         self._directory = config.daemon.state_dir / "handoff"
-        shutil.rmtree(self._directory, ignore_errors=True)
-        self._directory.mkdir(parents=True)
+        self._directory.mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o711)
+        for path in self._directory.iterdir():
+            if path.stat().st_mtime < clock() - KEPT_SECONDS:
+                path.unlink()
+
+    def take_back(self, name: str) -> bool:
+        """Whether nobody has got in with a handover of an earlier daemon, and never will: then it can be made anew."""
+        if not _NAME.match(name):
+            return False
+        try:
+            (self._directory / f"{name}.conf").unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     async def open(
         self,
@@ -106,8 +130,8 @@ class Handovers:
             deadline=deadline,
             ref=login.ref,
         )
-        agent = await self._agents.open(login, Agent(handoff, keys), ref)
         path = self._directory / f"{secrets.token_hex(8)}.conf"
+        agent = await self._agents.open(login, Agent(handoff, keys), ref, unused=path)
         handover = Handover(
             login,
             ssh.arguments(self._config.handoff.ssh, path, session.remote_command, terminal=session.terminal),

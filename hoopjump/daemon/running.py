@@ -113,7 +113,7 @@ class RunningSessions:
                 await call.reply([("outcome", "exit"), ("exit", str(status)), *(("text", line) for line in text)])
         except asyncio.CancelledError:
             # The daemon stops; the session goes on without it.
-            running.handover.close()
+            running.handover.leave()
             raise
         except BaseException:
             self.end(running, status)
@@ -170,10 +170,7 @@ class RunningSessions:
                 )
         if found is not None:
             return found, []
-        return LOST, [
-            "hoopjump: the gateway closed the connection without an exit status; "
-            f"whether the command did its work is not known (status-unknown, ref {running.ref})"
-        ]
+        return LOST, texts.status_unknown(running.ref)
 
     def _never_reached(self, running: Running) -> tuple[int, list[str]]:
         """Without a signature of ours no ssh was let in, so it is known that nothing was run."""

@@ -22,7 +22,7 @@ from hoopjump.daemon.door import Pace
 from hoopjump.daemon.handover import Handovers, HostKeyUnknownError
 from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.preflight import Preflight
-from hoopjump.daemon.running import Outcomes, Running, RunningSessions
+from hoopjump.daemon.running import LOST, Outcomes, Running, RunningSessions
 from hoopjump.daemon.server import Call
 from hoopjump.daemon.wire import Pair
 from hoopjump.daemon.wishes import Asked, RefusedError, Wish
@@ -130,6 +130,9 @@ class Sessions:
     async def _answer(self, asked: Asked) -> list[Pair] | _Started:
         login = self._login(asked)
         certificate = _certificate(asked, login)
+        if asked.wish.again is not None and not self._handovers.take_back(asked.wish.again):
+            text = texts.status_unknown(asked.ref)
+            return [("outcome", "exit"), ("exit", str(LOST)), *(("text", line) for line in text)]
         # The user may have been deactivated since the login, the certificate may have ended.
         verdict = await self._judge(LoginRequest(login.admission.account, login.admission.source), certificate)
         if verdict.access is not Access.ALLOW or verdict.user is None or verdict.identity is None:
@@ -242,6 +245,7 @@ class Sessions:
         if verdict.mode == "exec":
             answer += [("notice", line) for line in notices]
         else:
+            answer.append(("handover", handover.name))
             answer.append(("output-buffer", str(buffer)))
             answer.append(("epilogue", epilogue(self._config.gateway.ssh_host)))
         return _Started(running, answer)

@@ -39,6 +39,14 @@ def refusal(reason: Reason, sentence: str, ref: str) -> list[str]:
     return lines
 
 
+def status_unknown(ref: str) -> list[str]:
+    """What is said when a session ended and nobody can tell how."""
+    return [
+        "hoopjump: the gateway closed the connection without an exit status; "
+        f"whether the command did its work is not known (status-unknown, ref {ref})"
+    ]
+
+
 def deadline_notice(deadline: int | None, now: float) -> list[str]:
     """Says when the login ends, if that is within ten minutes."""
     if deadline is None or deadline - now > SOON:

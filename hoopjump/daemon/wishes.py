@@ -51,6 +51,7 @@ class Wish:
     term: bytes
     stdin: str
     choice: str | None
+    again: str | None
 
     @classmethod
     def of(cls, message: Message) -> Self:
@@ -66,6 +67,7 @@ class Wish:
             term=message.one("term") or b"",
             stdin=(message.one("stdin") or b"").decode("ascii", "replace"),
             choice=None if choice is None else choice.decode("utf-8", "replace").strip(),
+            again=message.text("again"),
         )
 
 

@@ -230,15 +230,24 @@ def test_tls_that_proves_nothing_is_no_gateway(
 # -- The gateway's SSH server ----------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def own() -> Iterator[Bastion]:
+    """A bastion whose daemon and gateway come and go, and whose sessions are impatient."""
+    need_bastion()
+    with Bastion(settings={"handoff": {"connect_timeout": 3}}) as running:
+        yield running
+
+
 @pytest.fixture(params=["ssh_down", "ssh_hang", "another-host-key"])
-def beyond_reach(bastion: Bastion, fails: Callable[..., None], request: pytest.FixtureRequest) -> Iterator[str]:
+def beyond_reach(own: Bastion, request: pytest.FixtureRequest) -> Iterator[str]:
     """The API answers, and nobody gets in over SSH."""
     if request.param == "another-host-key":
-        with known_hosts(bastion, bastion.gateway.host_key_line.replace(gateway_key(bastion), stranger(bastion))):
+        with known_hosts(own, own.gateway.host_key_line.replace(gateway_key(own), stranger(own))):
             yield request.param
     else:
-        fails(**{request.param: True})
+        own.gateway.faults(**{request.param: True})
         yield request.param
+        own.gateway.faults(**HEALTHY)
 
 
 def gateway_key(bastion: Bastion) -> str:
@@ -259,47 +268,37 @@ def known_hosts(bastion: Bastion, text: str) -> Iterator[None]:
     path.write_text(before)
 
 
-def test_an_ssh_server_that_lets_nobody_in_has_run_nothing(
-    bastion: Bastion, beyond_reach: str, common_ground: Path
-) -> None:
+def test_an_ssh_server_that_lets_nobody_in_has_run_nothing(own: Bastion, beyond_reach: str) -> None:
     """The session ends with a sentence and 69, not with the 255 that may mean anything."""
-    before = bastion.log()
-    proof = common_ground / "ran"
-    done = bastion.ssh("mybash", f"touch {proof}")
+    before = own.log()
+    proof = own.directory / "client" / "beyond"
+    done = own.ssh("mybash", f"touch {proof}")
     refusal = told(done.stderr)
     assert (done.returncode, refusal.code) == (69, "gateway-unavailable")
     assert not proof.exists()
-    assert "gateway-unavailable" in explained(bastion, refusal.ref)
-    administrators_get_in(bastion)
-    assert bastion.find_log("Traceback", before) is None
+    assert "gateway-unavailable" in explained(own, refusal.ref)
+    administrators_get_in(own)
+    assert own.find_log("Traceback", before) is None
 
 
-def test_a_terminal_that_cannot_be_had_ends_with_what_ssh_says(bastion: Bastion, beyond_reach: str) -> None:
+def test_a_terminal_that_cannot_be_had_ends_with_what_ssh_says(own: Bastion, beyond_reach: str) -> None:
     """The session has become ssh by then; its own words and 255 are what the user sees, its end is on record."""
-    with typed(bastion.ssh_command("mybash", options=("-t",))) as child:
+    with typed(own.ssh_command("mybash", options=("-t",))) as child:
         assert status_of(child) == 255
         said = str(child.before)
     assert "ssh" in said or "closed" in said or "timed out" in said
     assert "Traceback" not in said
 
 
-def test_a_gateway_whose_host_key_nobody_knows_is_not_talked_to(bastion: Bastion) -> None:
+def test_a_gateway_whose_host_key_nobody_knows_is_not_talked_to(own: Bastion) -> None:
     """Before `hoopjump gateway sync` no session goes anywhere."""
-    with known_hosts(bastion, "# nothing yet"):
-        done = bastion.ssh("mybash", "true")
+    with known_hosts(own, "# nothing yet"):
+        done = own.ssh("mybash", "true")
     assert (done.returncode, told(done.stderr).code) == (69, "gateway-host-key-unknown")
-    assert "hoopjump gateway sync" in explained(bastion, told(done.stderr).ref)
+    assert "hoopjump gateway sync" in explained(own, told(done.stderr).ref)
 
 
 # -- The daemon ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Bastion]:
-    """A bastion whose daemon and gateway come and go."""
-    need_bastion()
-    with Bastion() as running:
-        yield running
 
 
 @contextmanager

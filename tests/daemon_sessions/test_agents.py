@@ -279,9 +279,7 @@ def test_ssh_reaches_the_gateway_once() -> None:
             assert server.seen == [("alice@x.io", "mybash ls -l")]
             (event,) = found.events(Kind.HANDOFF_SIGNED)
             assert event.fields["handoff"]["serial"] == found.events(Kind.HANDOFF_ISSUED)[0].fields["handoff"]["serial"]
-            status, _, err = await become(handover)
-            assert status == 255
-            assert b"Permission denied" in err
+            assert (await become(handover))[0] == 255
             assert len(server.seen) == 1
 
     asyncio.run(story())
