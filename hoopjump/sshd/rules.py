@@ -83,7 +83,7 @@ def check_login(effective: Effective, expected: Expected) -> Iterator[Finding]:
         if found.lower() == right:
             yield ok(keyword, found)
         else:
-            yield failure(keyword, f"{found}: {harm}", f"{keyword} {right}")
+            yield failure(keyword, f"{found}: {harm}", f"{keyword} {right}; {_RENDER}")
     yield _check_forwarding(effective, expected)
     yield _check_environment(effective)
     yield from _check_whole_sshd(effective, expected)

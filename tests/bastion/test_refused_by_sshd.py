@@ -6,7 +6,7 @@ Beside them, on the same bastion, an account that the configuration gives to one
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,6 +85,30 @@ def test_a_plain_key_is_denied(bastion: Bastion) -> None:
     # Old ones speak of the key type, and up to 8.4 of PubkeyAcceptedKeyTypes.
     assert bastion.find_log(r"(signature algorithm|key type) ssh-ed25519 not in PubkeyAccepted", before)
     assert not bastion.find_log("denied|admitted|held", before)
+
+
+@pytest.mark.usefixtures("private_view")
+def test_a_keys_command_of_the_whole_sshd_lets_nobody_in(new_bastion: Callable[..., Bastion]) -> None:
+    """It is asked after our hook, and may name a CA of its own; inside our block it is off, and the hook is not."""
+    bastion = new_bastion()
+    identity, command = bastion.certificate("alice", ca="other_ca"), bastion.directory / "lib" / "keys"
+    other = bastion.workshop.key("other_ca").public.read_text().strip()
+    line = f'cert-authority,principals="{bastion.email("alice")}" {other}'
+    command.write_text(f"#!/bin/sh\necho '{line}'\n")
+    command.chmod(0o755)
+    config = bastion.directory / "etc" / "sshd_config"
+    block = config.read_text()
+    head = f"AuthorizedKeysCommand {command}\nAuthorizedKeysCommandUser nobody\n"
+    config.write_text(head + block)
+    bastion.sshd.stop()
+    bastion.sshd.start()
+    assert_denied_by_sshd(bastion, identity)
+    assert bastion.ssh("mybash", "echo here").stdout == b"here\n"
+    # Without the line in our block it would have let them in.
+    config.write_text(head + block.replace("    AuthorizedKeysCommand none\n", ""))
+    bastion.sshd.stop()
+    bastion.sshd.start()
+    assert b"login-unknown" in bastion.ssh("mybash", "echo here", identity=identity).stderr
 
 
 def assert_denied_by_sshd(bastion: Bastion, identity: Identity) -> None:

@@ -41,6 +41,13 @@ def test_the_connection_is_handed_over_where_its_token_is_known(version: Version
 
 
 @pytest.mark.parametrize("version", RELEASES, ids=str)
+def test_the_hook_is_named_before_the_keys_command_is_turned_off(version: Version) -> None:
+    """Up to 9.3 sshd passes over an AuthorizedPrincipalsCommand below an AuthorizedKeysCommand (servconf.c)."""
+    keywords = [line.split()[0] for line in settings(block(version))]
+    assert keywords.index("AuthorizedPrincipalsCommand") < keywords.index("AuthorizedKeysCommand")
+
+
+@pytest.mark.parametrize("version", RELEASES, ids=str)
 def test_every_setting_belongs_to_the_match_block(version: Version) -> None:
     """So no login of anybody else changes."""
     lines = settings(block(version))
