@@ -214,12 +214,18 @@ class LoginTable:
         path = self._path(login.monitor)
         fresh = path.with_suffix(".new")
         data = json.dumps({"format": FORMAT, "boot": self._boot, **_to_row(login)}).encode()
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, data)
-        finally:
-            os.close(descriptor)
-        fresh.replace(path)
+            # Unbuffered, write(2) may take a part and say no more; what is left of a full file system is no login.
+            with open(fresh, "wb", opener=_private) as file:
+                file.write(data)
+            fresh.replace(path)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def _to_row(login: Login) -> dict[str, Any]:
