@@ -14,6 +14,7 @@ import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -62,9 +63,14 @@ class DaemonSection(_Section):
         default=Path("/run/hoopjump"),
         description="Directory of the login table, agent sockets and generated ssh configurations.",
     )
-    gateway_threads: int = Field(default=16, ge=1, le=256, description="Threads for calls to the gateway.")
+    gateway_threads: int = Field(
+        default=16, ge=1, le=256, description="Threads for calls to the gateway; one user gets a quarter."
+    )
     calls_per_uid: int = Field(
-        default=256, ge=1, description="Calls that one uid (other than the hook's and root) may have open at a time."
+        default=256,
+        ge=1,
+        description="Calls that the sessions of one user, or one uid outside of all logins (other than the hook's and "
+        "root), may have open at a time.",
     )
 
 
@@ -99,7 +105,8 @@ class AccountsSection(_Section):
     shared: tuple[str, ...] = Field(default=("hoop",), description="Accounts that every user may use.")
     own: bool = Field(
         default=False,
-        description="Users may use an account named like their e-mail address, the part before @, or their subject.",
+        description="Users may use an account named like their e-mail address, the part before @, or their subject. "
+        "Whoever has the address admin@… may then use the account admin, where sshd's Match block covers it.",
     )
     map: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="More accounts by e-mail address or subject."
@@ -138,6 +145,12 @@ class GatewaySection(_Section):
     connect_timeout: Seconds = Field(default=1.0, description="Seconds to wait for a connection.")
     read_timeout: Seconds = Field(default=5.0, description="Seconds to wait for an answer.")
     cache: float = Field(default=30.0, ge=0, description="Seconds for which a positive answer is kept.")
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether the API key crosses a network without TLS."""
+        parts = urlsplit(self.api_url)
+        return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
 
 
 class HandoffSection(_Section):
@@ -205,14 +218,32 @@ class Config(_Section):
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file; raises :class:`ConfigError`."""
+    """Read and check a configuration file, which root or the reader must own and nobody else may write.
+
+    Raises :class:`ConfigError`.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            _must_be_ours(path, os.fstat(file.fileno()))
+            text = file.read()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", "name the file with --config") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text") from error
     return parse(text, str(path))
+
+
+def _must_be_ours(path: Path, status: os.stat_result) -> None:
+    """Whoever may write this file says which gateway gets the API key, and which program a session becomes."""
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigError(
+            f"{path}: belongs to uid {status.st_uid}, who could have us do anything",
+            f"chown root:root {path}, once you have read it",
+        )
+    if status.st_mode & 0o022:
+        raise ConfigError(
+            f"{path}: is writable by others (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {path}"
+        )
 
 
 def parse(text: str, name: str) -> Config:

@@ -20,6 +20,8 @@ _no_view: list[str] = []
 
 def pytest_configure() -> None:
     """Root's tests run in a private view of the machine, before anything of it has been touched."""
+    # Configurations that others may write are refused.
+    os.umask(0o022)
     if os.geteuid() != 0:
         if REQUIRED:
             raise pytest.UsageError("HOOPJUMP_TEST_SYSTEM=1 wants root")

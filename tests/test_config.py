@@ -59,6 +59,49 @@ def test_missing_file_names_the_option_to_use(tmp_path: Path) -> None:
     assert "--config" in caught.value.hint
 
 
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
+def test_configuration_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """Whoever writes there would choose the gateway that gets the API key, and the program that sessions become."""
+    path = tmp_path / "hoopjump.toml"
+    path.write_text(GOOD)
+    path.chmod(mode)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert caught.value.message == f"{path}: is writable by others (mode {mode:04o})"
+    assert caught.value.hint == f"chmod go-w {path}"
+    path.chmod(0o640)
+    assert config.load(path).gateway.ssh_host == "gw.example.com"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_configuration_of_another_user_is_refused_also_by_root(tmp_path: Path) -> None:
+    """Root's commands with a file of somebody's would do what that somebody wants."""
+    path = tmp_path / "hoopjump.toml"
+    path.write_text(GOOD)
+    os.chown(path, 65534, 65534)
+    with pytest.raises(ConfigError, match="belongs to uid 65534") as caught:
+        config.load(path)
+    assert "chown root:root" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "clear"),
+    [
+        ("http://gateway.example.com:8009", True),
+        ("http://10.0.0.1", True),
+        ("http://127.0.0.1.example.com", True),
+        ("https://gateway.example.com", False),
+        ("http://127.0.0.1:8009", False),
+        ("http://[::1]:8009", False),
+        ("http://localhost", False),
+    ],
+)
+def test_plain_http_is_clear_text_beyond_this_machine(url: str, clear: bool) -> None:
+    """The API key is in every request."""
+    read = config.parse(GOOD.replace("https://gw.example.com", url), "f")
+    assert read.gateway.in_clear is clear
+
+
 def test_secret_is_read_without_its_last_newline(tmp_path: Path) -> None:
     """Editors add one."""
     path = tmp_path / "key"

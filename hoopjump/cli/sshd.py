@@ -115,8 +115,8 @@ def check_(  # noqa: PLR0917  # click hands every option over by its name
     """Prove that sshd is set up for hoopjump.
 
     And that administrators' logins are left alone. It changes nothing: it asks `sshd -T -C` for both, looks at hook, CA
-    keys, revocation list and accounts, and runs the hook. Run it as root. Exit status 0 when nothing is wrong (there
-    may be warnings), 1 when something is.
+    keys, revocation list, accounts and hoopjump's own files, and runs the hook. Run it as root. Exit status 0 when
+    nothing is wrong (there may be warnings), 1 when something is.
     """
     config = load(ctx.obj["config"])
     sshd_program = _program(program)
@@ -128,6 +128,7 @@ def check_(  # noqa: PLR0917  # click hands every option over by its name
     findings = list(
         findings_of(
             config,
+            ctx.obj["config"],
             version,
             sshd=sshd_program,
             config_file=config_file,

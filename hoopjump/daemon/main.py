@@ -116,6 +116,8 @@ class Daemon:
         log.info("hoopjumpd %s is ready, %d logins", __version__, len(self._table))
         if self._config.sshd.rootless:
             log.warning("rootless: whoever runs programs as uid %d can say everything here", os.getuid())
+        if self._config.gateway.in_clear:
+            log.warning("the API key crosses the network in clear: gateway.api_url is no https URL")
 
     async def _shutdown(self) -> None:
         systemd.notify("STOPPING=1", os.environ)

@@ -185,6 +185,8 @@ class Bastion(Clients):
             config.setdefault(section, {}).update(values)
         (self.directory / "etc" / "gateway_known_hosts").write_text(f"{self.gateway.host_key_line}\n")
         self.config.write_text(_toml(config))
+        # Whatever the umask is: nobody reads a configuration that others may write.
+        self.config.chmod(0o644)
 
     @property
     def config(self) -> Path:

@@ -29,7 +29,8 @@ _CONFIGURATION: Final = """# Configuration
 hoopjump reads one TOML file, `/etc/hoopjump/hoopjump.toml`, or the one named with `--config`. It is read strictly: an
 unknown key or a bad value is an error with file, line and the nearest valid name. Secrets stand in it by reference
 only: `credential:NAME` is a systemd credential of the daemon (`LoadCredential=`), `file:/PATH` a file that belongs to
-its reader or to root and that nobody else can read.
+its reader or to root and that nobody else can read. The file itself must belong to root or to its reader, and nobody
+else may be able to write it.
 
 Two keys have no default; this is a whole configuration:
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
-from urllib.parse import urlsplit
 
 from hoopjump.config import GatewaySection
 from hoopjump.decision.keys import fingerprint, read_public_key
@@ -84,8 +83,7 @@ def _settings(client: GatewayClient) -> SshServerReply | HoopjumpError:
 
 def _reachable(client: GatewayClient, section: GatewaySection) -> Finding:
     client.get("healthz")
-    parts = urlsplit(section.api_url)
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if section.in_clear:
         return Finding(
             Level.WARNING,
             "api",

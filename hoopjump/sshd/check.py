@@ -27,6 +27,7 @@ def forward_targets(config: Config) -> tuple[str, ...]:
 
 def check(
     config: Config,
+    config_path: Path,
     version: Version,
     *,
     sshd: Path,
@@ -34,7 +35,10 @@ def check(
     logins: Sequence[Connection],
     administrators: Sequence[Connection],
 ) -> Iterator[Finding]:
-    """All findings; raises :class:`~hoopjump.sshd.effective.EffectiveError` when sshd cannot read its configuration."""
+    """All findings; ``config_path`` is hoopjump's own file, ``config_file`` sshd's, None for the usual one.
+
+    Raises :class:`~hoopjump.sshd.effective.EffectiveError` when sshd cannot read its configuration.
+    """
     rootless = config.sshd.rootless
     owners = frozenset({0, os.getuid()} if rootless else {0})
     expected = Expected(version, str(config.trust.user_cas), config.sshd.hook_user, forward_targets(config))
@@ -55,5 +59,18 @@ def check(
             beside = effective.ask(sshd, config_file, administrator)
             yield from rules.check_administrator(beside, found, administrator.user)
     yield paths.check_ca_file(config.trust.user_cas, owners)
+    for name, path, harm in _trusted_files(config, config_path):
+        yield paths.check_file(name, path, owners, harm)
     if not rootless:
         yield host.check_processes_visible(host.MOUNTS.read_text(), host.unit_property("ProtectProc"))
+
+
+def _trusted_files(config: Config, config_path: Path) -> Iterator[tuple[str, Path, str]]:
+    """What the daemon and its sessions rely on as it stands: name, path, and what a change of it would do."""
+    yield "configuration", config_path, "decides what hoopjump does"
+    yield "gateway.known_hosts", config.gateway.known_hosts, "can be the gateway"
+    if config.gateway.ca_file:
+        yield "gateway.ca_file", config.gateway.ca_file, "can be the gateway"
+    if config.gateway.directory_file:
+        yield "gateway.directory_file", config.gateway.directory_file, "can be anybody"
+    yield "handoff.ssh", config.handoff.ssh, "has every session"

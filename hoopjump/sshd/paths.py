@@ -41,6 +41,14 @@ def unsafe(path: Path, owners: frozenset[int], *, sticky: bool = False) -> str:
     return ""
 
 
+def check_file(name: str, path: Path, owners: frozenset[int], harm: str) -> Finding:
+    """A file whose content is somebody else's matter; ``harm`` says what whoever could write it could do."""
+    fault = unsafe(path, owners, sticky=True)
+    if fault:
+        return failure(name, f"{fault}; whoever writes there {harm}", f"chown root:root {path}; chmod go-w {path}")
+    return ok(name, str(path))
+
+
 def check_hook(words: Sequence[str], account: str, user: str, *, rootless: bool) -> Iterator[Finding]:
     """The program of AuthorizedPrincipalsCommand: its file, and what it does with an empty certificate."""
     root = frozenset({0})

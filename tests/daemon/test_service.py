@@ -269,3 +269,33 @@ def test_rootless_daemon_says_what_it_cannot_tell_apart() -> None:
             assert ("rootless: whoever runs programs" in place.log.read_text()) is not ROOT
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(("host", "said"), [("192.0.2.1", True), ("127.0.0.1", False)])
+def test_daemon_says_when_its_key_crosses_a_network_in_clear(host: str, said: bool) -> None:
+    """One warning at its start, for http to another machine."""
+
+    async def story() -> None:
+        async with service() as place:
+            text = place.config.read_text()
+            place.config.write_text(text.replace('api_url = "http://127.0.0.1', f'api_url = "http://{host}'))
+            place.listen()
+            await place.start()
+            assert (await place.ask("ping")).text("outcome") == "ok"
+            assert place.log.read_text().count("the API key crosses the network in clear") == said
+
+    asyncio.run(story())
+
+
+def test_configuration_that_others_may_write_is_refused() -> None:
+    """Exit status 2, and nothing is read of it."""
+
+    async def story() -> None:
+        async with service() as place:
+            place.config.chmod(0o666)
+            status, said = await asyncio.to_thread(failure, place)
+            assert status == 2
+            assert f"hoopjumpd: {place.config}: is writable by others (mode 0666)\n" in said
+            assert "hoopjumpd: hint: chmod go-w" in said
+
+    asyncio.run(story())

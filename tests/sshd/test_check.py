@@ -136,6 +136,23 @@ def test_a_hook_that_others_can_replace_fails_the_check(new_bastion: Callable[..
     assert "sshd would not run it" in said.out
 
 
+def test_files_of_ours_that_others_can_replace_fail_the_check(
+    new_bastion: Callable[..., Bastion], hoopjump: Run
+) -> None:
+    """Whoever reads its configuration looks at the file alone; here each directory above is looked at."""
+    bastion = new_bastion()
+    place = bastion.directory / "etc"
+    place.chmod(0o777)
+    said = hoopjump(
+        *("--config", bastion.config, "sshd", "check", "--sshd", programs.sshd(), "--admin", "daemon"),
+        *("--config-file", place / "sshd_config", "--user", bastion.place.account),
+    )
+    assert said.status == 1
+    for rule in ("configuration", "gateway.known_hosts"):
+        assert f"FAIL  {rule}: {place} is writable by others (mode 0777); whoever writes there " in said.out
+    assert "ok    handoff.ssh: " in said.out
+
+
 def test_render_prints_the_block_of_the_configuration(bastion: Bastion, hoopjump: Run) -> None:
     """For the sshd that is there, with the socket of this bastion."""
     said = hoopjump(
