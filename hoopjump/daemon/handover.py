@@ -26,7 +26,7 @@ from hoopjump.handoff.ssh import Destination, HandoffError
 KNOWN_HOSTS_LIMIT: Final = 1024 * 1024
 KEPT_SECONDS: Final = 3600.0
 
-_NAME: Final = re.compile(r"[0-9a-f]{16}\Z")
+_NAME: Final = re.compile(r"[0-9]+-[0-9]+-[0-9a-f]{16}\Z")
 
 
 class HostKeyUnknownError(HandoffError):
@@ -88,12 +88,17 @@ class Handovers:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o711)
         for path in self._directory.iterdir():
-            if path.stat().st_mtime < clock() - KEPT_SECONDS:
-                path.unlink()
+            # A session that ends at this moment removes its own.
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < clock() - KEPT_SECONDS:
+                    path.unlink()
 
-    def take_back(self, name: str) -> bool:
-        """Whether nobody has got in with a handover of an earlier daemon, and never will: then it can be made anew."""
-        if not _NAME.match(name):
+    def take_back(self, login: Login, name: str) -> bool:
+        """Whether nobody has got in with a handover of an earlier daemon, and never will: then it can be made anew.
+
+        Every local user can read its name in a list of processes, so it must be one of the login that asks.
+        """
+        if not _NAME.match(name) or not name.startswith(_prefix(login)):
             return False
         try:
             (self._directory / f"{name}.conf").unlink()
@@ -130,7 +135,7 @@ class Handovers:
             deadline=deadline,
             ref=login.ref,
         )
-        path = self._directory / f"{secrets.token_hex(8)}.conf"
+        path = self._directory / f"{_prefix(login)}{secrets.token_hex(8)}.conf"
         agent = await self._agents.open(login, Agent(handoff, keys), ref, unused=path)
         handover = Handover(
             login,
@@ -167,6 +172,10 @@ class Handovers:
             certificate=certificate_facts(certificate),
             handoff=certificate_facts(minted),
         )
+
+
+def _prefix(login: Login) -> str:
+    return f"{login.monitor.pid}-{login.monitor.start}-"
 
 
 def _read(path: Path) -> bytes:

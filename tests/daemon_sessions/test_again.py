@@ -60,7 +60,24 @@ def test_a_session_that_was_let_in_is_not_run_twice() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("name", ["", "0123456789abcdef", "../../etc/passwd", "x" * 5000])
+def test_a_handover_is_taken_back_by_its_own_login_only() -> None:
+    """Its name stands in a list of processes for everybody to read; naming it takes nothing from its owner."""
+
+    async def story() -> None:
+        async with scene() as found:
+            name = await orphan(found, used=False)
+            pid, start, token = name.split("-")
+            for foreign in (f"{int(pid) + 1}-{start}-{token}", f"{pid}-{int(start) + 1}-{token}"):
+                (found.directory / "handoff" / f"{foreign}.conf").touch()
+                answer = await found.ask(*RUN, ("again", foreign))
+                assert (outcome(answer)[0], answer.text("exit")) == ("exit", "255")
+                assert (found.directory / "handoff" / f"{foreign}.conf").exists()
+            assert (found.directory / "handoff" / f"{name}.conf").exists()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("name", ["", "1-2-0123456789abcdef", "0123456789abcdef", "../../etc/passwd", "x" * 5000])
 def test_a_name_that_is_no_handover_runs_nothing(name: str) -> None:
     """Whatever a hook claims, no file but a handover's is touched."""
 
