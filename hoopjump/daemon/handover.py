@@ -48,7 +48,7 @@ class Handover:
 
     @property
     def name(self) -> str:
-        """What :meth:`Handovers.take_back` knows it by."""
+        """What :meth:`Handovers.unused` knows it by."""
         return self._config.stem
 
     @property
@@ -69,7 +69,7 @@ class Handover:
 
 
 class Handovers:
-    """Makes handovers. Configurations that an earlier daemon left are kept for an hour (:meth:`take_back`)."""
+    """Makes handovers. Configurations that an earlier daemon left are kept for an hour (:meth:`unused`)."""
 
     def __init__(
         self,
@@ -93,18 +93,17 @@ class Handovers:
                 if path.stat().st_mtime < clock() - KEPT_SECONDS:
                     path.unlink()
 
-    def take_back(self, login: Login, name: str) -> bool:
-        """Whether nobody has got in with a handover of an earlier daemon, and never will: then it can be made anew.
+    def unused(self, login: Login, name: str) -> bool:
+        """Whether nobody has got in with a handover of an earlier daemon: then it can be made anew.
 
         Every local user can read its name in a list of processes, so it must be one of the login that asks.
         """
-        if not _NAME.match(name) or not name.startswith(_prefix(login)):
-            return False
-        try:
-            (self._directory / f"{name}.conf").unlink()
-        except FileNotFoundError:
-            return False
-        return True
+        known = _NAME.match(name) is not None and name.startswith(_prefix(login))
+        return known and (self._directory / f"{name}.conf").exists()
+
+    def take_back(self, name: str) -> None:
+        """Say no more that a handover is :meth:`unused`. Raises :class:`OSError`."""
+        (self._directory / f"{name}.conf").unlink()
 
     async def open(
         self,

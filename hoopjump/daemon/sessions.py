@@ -130,7 +130,7 @@ class Sessions:
     async def _answer(self, asked: Asked) -> list[Pair] | _Started:
         login = self._login(asked)
         certificate = _certificate(asked, login)
-        if asked.wish.again is not None and not self._handovers.take_back(login, asked.wish.again):
+        if asked.wish.again is not None and not self._handovers.unused(login, asked.wish.again):
             text = texts.status_unknown(asked.ref)
             return [("outcome", "exit"), ("exit", str(LOST)), *(("text", line) for line in text)]
         # The user may have been deactivated since the login, the certificate may have ended.
@@ -207,6 +207,9 @@ class Sessions:
         # The directory and the gateway have been asked meanwhile.
         self._check_time(login)
         try:
+            # As late as can be: a question that is cut short before this is asked once more.
+            if asked.wish.again is not None:
+                self._handovers.take_back(asked.wish.again)
             handover = await self._handovers.open(
                 login,
                 granted.certificate,
