@@ -130,6 +130,18 @@ class LoginTable:
         except ProcessGoneError:
             return None
 
+    def user_of(self, process: Process, uid: int) -> str | None:
+        """The subject of the user (else the reference of the login) to whom a process of this uid belongs, if any.
+
+        Users may share an account and so a uid. Strangers, who could be many and deep, are not searched for.
+        """
+        if not any(login.admission.uid == uid for login in self._logins.values()):
+            return None
+        login = self.above(process)
+        if login is None or login.admission.uid != uid:
+            return None
+        return login.admission.user.subject if login.admission.user else login.ref
+
     def admit(
         self, monitor: Process, admission: Admission, now: float, bystanders: frozenset[Process]
     ) -> tuple[Login, bool]:

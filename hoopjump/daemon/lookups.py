@@ -7,9 +7,9 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
 from typing import Final, Protocol
 
+from hoopjump.daemon.threads import Threads
 from hoopjump.decision.values import Answer, Found, Lookup, Unavailable
 
 ANSWER_SECONDS: Final = 1.3  # of the 1.5 in which the daemon answers its hook
@@ -34,13 +34,13 @@ class Lookups:
     def __init__(
         self,
         directory: Directory,
-        executor: Executor,
+        threads: Threads,
         cache: float,
         limit: float = ANSWER_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
-        self._executor = executor
+        self._threads = threads
         self._cache = cache
         self._limit = limit
         self._clock = clock
@@ -77,7 +77,7 @@ class Lookups:
 
     async def _ask(self, lookup: Lookup, until: float) -> Answer:
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._executor, self._directory.answer, lookup)
+            answer = await self._threads.ask(lookup, lambda: self._directory.answer(lookup))
         except Exception as error:
             log.exception("the directory failed")
             return Unavailable(type(error).__name__)

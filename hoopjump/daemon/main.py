@@ -13,7 +13,6 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +31,7 @@ from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.principals import Principals
 from hoopjump.daemon.server import Peers, Server
 from hoopjump.daemon.sessions import Sessions
+from hoopjump.daemon.threads import Threads
 from hoopjump.daemon.watch import Watch
 from hoopjump.errors import HoopjumpError
 from hoopjump.gateway.client import GatewayClient
@@ -67,7 +67,7 @@ class Daemon:
         client = GatewayClient(config.gateway, read_secret(config.gateway.api_key), config.daemon.gateway_threads)
         signer = PrivateKeySigner.from_openssh(read_secret(config.handoff.ca_key))
         state = config.daemon.state_dir
-        self._threads = ThreadPoolExecutor(config.daemon.gateway_threads, thread_name_prefix="gateway")
+        self._threads = Threads(config.daemon.gateway_threads)
         self._table = LoginTable(state / "logins")
         self._watch = Watch(self._table, audit, config.sshd)
         principals = Principals(
@@ -88,7 +88,7 @@ class Daemon:
             preflight=Preflight(Roles(client, config.gateway), self._threads),
             outcomes=GatewaySessions(client),
             handovers=Handovers(config, signer, agents, audit),
-            executor=self._threads,
+            threads=self._threads,
             audit=audit,
         )
         administration = Administration(self._table, self._watch.cut, config.audit.file)
@@ -96,6 +96,7 @@ class Daemon:
             {"principals": principals.handle, "session": self._sessions.handle, **administration.handlers},
             peers,
             config.daemon.calls_per_uid,
+            self._table.user_of,
         )
 
     async def serve(self) -> None:
@@ -124,7 +125,7 @@ class Daemon:
         await self._server.stop()
         self._sessions.stop()
         self._watch.stop()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.stop()
         log.info("hoopjumpd has stopped, %d logins stay", len(self._table))
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Final, Protocol, TypeVar
 
 from hoopjump.daemon import texts
+from hoopjump.daemon.threads import Threads
 from hoopjump.daemon.wire import Pair
 from hoopjump.daemon.wishes import RefusedError, Wish, unavailable
 from hoopjump.decision.reasons import Reason, printable
@@ -43,9 +43,9 @@ class Roles(Protocol):
 class Preflight:
     """Asks the gateway about resource roles."""
 
-    def __init__(self, roles: Roles, executor: Executor) -> None:
+    def __init__(self, roles: Roles, threads: Threads) -> None:
         self._roles = roles
-        self._executor = executor
+        self._threads = threads
         self._flights: dict[tuple[str, User], asyncio.Task[Found]] = {}
 
     async def choose(self, wish: Wish, user: User) -> list[Pair] | str:
@@ -53,7 +53,7 @@ class Preflight:
 
         Raises :class:`RefusedError`, without a terminal with the list for standard output.
         """
-        roles = await self._ask(lambda: self._roles.visible(user))
+        roles = await self._ask(user, lambda: self._roles.visible(user))
         lines = texts.role_list(roles)
         if not wish.terminal or not roles:
             raise RefusedError(Reason.ROLE_MISSING, stdout=tuple(lines))
@@ -78,7 +78,7 @@ class Preflight:
         role = answer.role
         verdict = decide_session(request, role, terminal=terminal, permit_pty=permit_pty)
         if verdict.reason is Reason.ROLE_REVIEW_REQUIRED:
-            approved = await self._ask(lambda: self._roles.approved_until(user, role)) is not None
+            approved = await self._ask(user, lambda: self._roles.approved_until(user, role)) is not None
             verdict = decide_session(request, role, terminal=terminal, permit_pty=permit_pty, approved=approved)
         if verdict.mode is None:
             raise _refused(verdict)
@@ -88,7 +88,7 @@ class Preflight:
         """Who asks while the same is being asked gets that answer: a storm of sessions is one question."""
         flight = self._flights.get((name, user))
         if flight is None:
-            flight = asyncio.get_running_loop().create_task(self._ask(lambda: self._roles.find(name, user)))
+            flight = asyncio.get_running_loop().create_task(self._ask(user, lambda: self._roles.find(name, user)))
             self._flights[name, user] = flight
             flight.add_done_callback(lambda done: self._landed((name, user), done))
         # Whoever gives up leaves the question to the others.
@@ -100,9 +100,9 @@ class Preflight:
             # A failure that nobody has waited for is nobody's.
             flight.exception()
 
-    async def _ask(self, question: Callable[[], T]) -> T:
+    async def _ask(self, user: User, question: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, question)
+            return await self._threads.ask(user.subject, question)
         except GatewayError as error:
             raise unavailable(error.message, slow=error.kind == "slow") from error
 

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -17,6 +16,7 @@ from hoopjump.daemon.handover import Handover
 from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
 from hoopjump.daemon.server import Call
+from hoopjump.daemon.threads import Threads
 from hoopjump.daemon.wire import Message, WireError
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.session import Role, Verb
@@ -64,13 +64,13 @@ class RunningSessions:
         self,
         table: LoginTable,
         outcomes: Outcomes,
-        executor: Executor,
+        threads: Threads,
         audit: Audit,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._outcomes = outcomes
-        self._executor = executor
+        self._threads = threads
         self._audit = audit
         self._clock = clock
         self._followed: dict[Running, Handle] = {}
@@ -160,13 +160,9 @@ class RunningSessions:
         found: int | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATUS_SECONDS):
-                found = await asyncio.get_running_loop().run_in_executor(
-                    self._executor,
-                    self._outcomes.exit_status,
-                    running.user,
-                    running.role,
-                    running.verb,
-                    running.started,
+                found = await self._threads.ask(
+                    running.user.subject,
+                    lambda: self._outcomes.exit_status(running.user, running.role, running.verb, running.started),
                 )
         if found is not None:
             return found, []

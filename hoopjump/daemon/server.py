@@ -101,6 +101,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[None]]
+UserOf = Callable[[Process, int], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +125,19 @@ class Peers:
 
 
 class Server:
-    """Answers calls on a listening socket until it is stopped."""
+    """Answers calls on a listening socket until it is stopped.
 
-    def __init__(self, handlers: Mapping[str, Handler], peers: Peers, calls_per_uid: int) -> None:
+    ``user_of`` names the user whose session a process of a uid is, None for a stranger. At most ``limit`` calls are
+    open at a time for each user, and for each uid of strangers: those who share an account do not share its limit.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], peers: Peers, limit: int, user_of: UserOf) -> None:
         self._handlers = {**handlers, "ping": _ping}
         self._peers = peers
-        self._limit = calls_per_uid
-        self._open: Counter[int] = Counter()
-        self._turned_away: Counter[int] = Counter()
+        self._limit = limit
+        self._user_of = user_of
+        self._open: Counter[int | str] = Counter()
+        self._turned_away: Counter[int | str] = Counter()
         self._tasks: dict[asyncio.Task[None], Call] = {}
         self._complaints = Pace(COMPLAINTS_PER_SECOND, COMPLAINTS_AT_ONCE)
         self._door: Door | None = None
@@ -177,11 +183,12 @@ class Server:
 
     async def _serve(self, call: Call) -> None:
         if not self._peers.unlimited(call.uid):
-            if self._open[call.uid] >= self._limit:
-                await self._turn_away(call)
+            whose = self._user_of(call.peer, call.uid) or call.uid
+            if self._open[whose] >= self._limit:
+                await self._turn_away(call, whose)
                 return
-            self._open[call.uid] += 1
-            call.on_answered = lambda: _less(self._open, call.uid)
+            self._open[whose] += 1
+            call.on_answered = lambda: _less(self._open, whose)
         try:
             await self._answer(call)
         finally:
@@ -227,25 +234,25 @@ class Server:
         except (ConnectionError, TimeoutError):
             pass
 
-    async def _turn_away(self, call: Call) -> None:
+    async def _turn_away(self, call: Call, whose: int | str) -> None:
         """Answer a call over the limit at once; what it has to say is read, for else it might miss the answer."""
-        crowded = self._turned_away[call.uid] >= self._limit
-        self._turned_away[call.uid] += 1
+        crowded = self._turned_away[whose] >= self._limit
+        self._turned_away[whose] += 1
         try:
             if not crowded:
-                await self._refuse(call, Reason.BUSY, f"uid {call.uid} has {self._limit} calls open")
+                await self._refuse(call, Reason.BUSY, f"{whose!a} (uid {call.uid}) has {self._limit} calls open")
                 await call.read(REFUSED_SECONDS)
         except (WireError, TimeoutError, ConnectionError):
             pass
         finally:
-            _less(self._turned_away, call.uid)
+            _less(self._turned_away, whose)
             call.close()
 
 
-def _less(counter: Counter[int], uid: int) -> None:
-    counter[uid] -= 1
-    if not counter[uid]:
-        del counter[uid]
+def _less(counter: Counter[int | str], whose: int | str) -> None:
+    counter[whose] -= 1
+    if not counter[whose]:
+        del counter[whose]
 
 
 async def _ping(call: Call) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -24,6 +23,7 @@ from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.running import LOST, Outcomes, Running, RunningSessions
 from hoopjump.daemon.server import Call
+from hoopjump.daemon.threads import Threads
 from hoopjump.daemon.wire import Pair
 from hoopjump.daemon.wishes import Asked, RefusedError, Wish
 from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
@@ -89,7 +89,7 @@ class Sessions:
         preflight: Preflight,
         outcomes: Outcomes,
         handovers: Handovers,
-        executor: Executor,
+        threads: Threads,
         audit: Audit,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -100,11 +100,11 @@ class Sessions:
         self._preflight = preflight
         self._outcomes = outcomes
         self._handovers = handovers
-        self._executor = executor
+        self._threads = threads
         self._audit = audit
         self._clock = clock
         self._strangers = Pace(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
-        self._running = RunningSessions(table, outcomes, executor, audit, clock)
+        self._running = RunningSessions(table, outcomes, threads, audit, clock)
 
     async def handle(self, call: Call) -> None:
         """Answer one session; stays until its exit status is known where the hook tells it."""
@@ -186,8 +186,7 @@ class Sessions:
         """Only sessions on a terminal are long enough for the question to be worth its while."""
         if not terminal:
             return None
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._outcomes.five_minute_notice, user)
+        return await self._threads.ask(user.subject, lambda: self._outcomes.five_minute_notice(user))
 
     def _spool(self, wish: Wish, granted: _Granted) -> list[Pair]:
         section = self._config.session

@@ -12,6 +12,7 @@ from hoopjump.audit.events import Kind
 from hoopjump.daemon import wire
 from hoopjump.daemon.server import Call, Peers
 from hoopjump.daemon.wire import Message
+from hoopjump.decision.values import User
 from tests.daemon.yard import ALICE, ROOT, Yard, eventually, outcome, read_reply, yard
 
 
@@ -165,6 +166,36 @@ def test_calls_over_the_limit_of_a_uid_are_told_busy() -> None:
             await assert_serves(place)
             for client in held:
                 client.close()
+
+    asyncio.run(story())
+
+
+def test_users_of_a_shared_account_do_not_share_its_limit() -> None:
+    """Alice's sessions, over however many connections, get `busy` one by one; bob's, of the same uid, are answered."""
+    bob = User("auth0|bob", "bob@x.io", "active", ("dev",), "Bob")
+    go = asyncio.Event()
+
+    async def slow(call: Call) -> None:
+        if call.message.text("stage") == "held":
+            await go.wait()
+        await call.reply([("outcome", "ok")])
+
+    async def story() -> None:
+        async with yard(calls_per_uid="3") as place:
+            place.directory_of_users.users[bob.email] = bob
+            place.peers = Counted(place.peers.hook_uid, place.peers.own_uid)
+            place.handlers["session"] = slow
+            await place.restart()
+            hers, (his, _) = [(await place.admitted())[0] for _ in range(4)], await place.admitted(email=bob.email)
+            held = [asyncio.create_task(monitor.session(("stage", "held"))) for monitor in hers[:3]]
+            await eventually(lambda: len(place.server._tasks) == 3)
+            assert outcome(await hers[3].session()) == ("refuse", "busy")
+            assert outcome(await his.session()) == ("ok", None)
+            # Whoever is below no login has a limit of their own.
+            await assert_serves(place)
+            go.set()
+            assert [outcome(answer) for answer in await asyncio.gather(*held)] == [("ok", None)] * 3
+            assert outcome(await hers[3].session()) == ("ok", None)
 
     asyncio.run(story())
 

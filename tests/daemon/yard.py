@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from hoopjump.daemon.policy import PolicySource
 from hoopjump.daemon.principals import Principals
 from hoopjump.daemon.processes import Process
 from hoopjump.daemon.server import Call, Handler, Peers, Server
+from hoopjump.daemon.threads import Threads
 from hoopjump.daemon.watch import Watch
 from hoopjump.daemon.wire import Message
 from hoopjump.decision.values import Answer, Found, Lookup, Missing, User
@@ -281,7 +281,7 @@ class Yard:
     async def start(self) -> None:
         self.audit = Audit([self.sink])
         self.watch = CountingWatch(self.table, self.audit, self.config.sshd)
-        self.threads = ThreadPoolExecutor(4)
+        self.threads = Threads(4)
         lookups = Lookups(self.directory_of_users, self.threads, self.config.gateway.cache)
         self.principals = Principals(
             PolicySource(self.config),
@@ -292,7 +292,7 @@ class Yard:
             rootless=self.config.sshd.rootless,
         )
         handlers = {"principals": self.principals.handle, "session": self.session, **self.handlers}
-        self.server = Server(handlers, self.peers, self.config.daemon.calls_per_uid)
+        self.server = Server(handlers, self.peers, self.config.daemon.calls_per_uid, self.table.user_of)
         self.table.load()
         self.watch.resume()
         await self.server.start(systemd.bind(self.socket))
@@ -300,7 +300,7 @@ class Yard:
     async def stop(self) -> None:
         await self.server.stop(1.0)
         self.watch.stop()
-        self.threads.shutdown(wait=False)
+        self.threads.stop()
 
     async def restart(self) -> None:
         await self.stop()
@@ -322,11 +322,11 @@ class Yard:
         before = self.watch.looks
         await eventually(lambda: self.watch.looks >= before + 3)
 
-    async def admitted(self, **fields: Any) -> tuple[Monitor, Login]:
-        """A monitor on which alice's certificate has been admitted."""
+    async def admitted(self, email: str = ALICE.email, **fields: Any) -> tuple[Monitor, Login]:
+        """A monitor on which a certificate has been admitted, alice's unless told otherwise."""
         monitor = await self.monitor()
         await monitor.preauth()
-        assert outcome(await monitor.hook(self.authority.certificate(ALICE.email, **fields))) == ("line", None)
+        assert outcome(await monitor.hook(self.authority.certificate(email, **fields))) == ("line", None)
         login = self.table.on(monitor.process)
         assert login is not None
         return monitor, login

@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +34,7 @@ from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.processes import Process
 from hoopjump.daemon.server import Peers, Server
 from hoopjump.daemon.sessions import Sessions
+from hoopjump.daemon.threads import Threads
 from hoopjump.daemon.wire import Message, Pair
 from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.reasons import Reason
@@ -158,7 +158,7 @@ class Scene:
         self.judged: list[LoginRequest] = []
         self.config = self.configured(settings)
         self.table = LoginTable(directory / "logins")
-        self.threads = ThreadPoolExecutor(4)
+        self.threads = Threads(4)
         monitor = processes.find(os.getppid())
         assert monitor is not None
         self.login = self.new_login(monitor)
@@ -228,12 +228,12 @@ class Scene:
             preflight=Preflight(self.gateway, self.threads),
             outcomes=self.gateway,
             handovers=Handovers(self.config, self.signer, self.agents, self.audit),
-            executor=self.threads,
+            threads=self.threads,
             audit=self.audit,
         )
         administration = Administration(self.table, self.watch.cut, self.trail)
         handlers = {"session": self.sessions.handle, **administration.handlers}
-        self.server = Server(handlers, Peers(-1, os.getuid()), 256)
+        self.server = Server(handlers, Peers(-1, os.getuid()), 256, self.table.user_of)
         await self.server.start(systemd.bind(self.config.daemon.socket))
 
     async def stop(self) -> None:
@@ -243,7 +243,7 @@ class Scene:
         self.sessions.stop()
         for closer in list(self.login.closers):
             closer()
-        self.threads.shutdown(wait=False)
+        self.threads.stop()
 
     # -- The hook's side ---------------------------------------------------------------------------------------------
 
