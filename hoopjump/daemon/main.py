@@ -85,7 +85,7 @@ class Daemon:
             table=self._table,
             watch=self._watch,
             judge=principals.judge,
-            preflight=Preflight(Roles(client, config.gateway), self._threads),
+            preflight=Preflight(Roles(client, config.gateway), self._threads, config.gateway.cache),
             outcomes=GatewaySessions(client),
             handovers=Handovers(config, signer, agents, audit),
             threads=self._threads,

@@ -6,6 +6,8 @@ The calls to the gateway run beside the event loop; how long all of them togethe
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
@@ -21,6 +23,8 @@ from hoopjump.gateway.client import GatewayError
 from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
 
 SHOWN: Final = 128
+KEPT: Final = 1024
+FRESH_SECONDS: Final = 0.6  # of the 1.3 in which a session is decided
 
 T = TypeVar("T")
 
@@ -41,11 +45,19 @@ class Roles(Protocol):
 
 
 class Preflight:
-    """Asks the gateway about resource roles."""
+    """Asks the gateway about resource roles.
 
-    def __init__(self, roles: Roles, threads: Threads) -> None:
+    A role that was found is kept for ``cache`` seconds, and stands in where a fresh answer is late.
+    """
+
+    def __init__(
+        self, roles: Roles, threads: Threads, cache: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._roles = roles
         self._threads = threads
+        self._cache = cache
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, User], tuple[RoleFound, float]] = OrderedDict()
         self._flights: dict[tuple[str, User], asyncio.Task[Found]] = {}
 
     async def choose(self, wish: Wish, user: User) -> list[Pair] | str:
@@ -91,14 +103,27 @@ class Preflight:
             flight = asyncio.get_running_loop().create_task(self._ask(user, lambda: self._roles.find(name, user)))
             self._flights[name, user] = flight
             flight.add_done_callback(lambda done: self._landed((name, user), done))
+        kept, until = self._kept.get((name, user), (None, 0.0))
+        if kept is not None and self._clock() < until:
+            await asyncio.wait([flight], timeout=FRESH_SECONDS)
+            if not flight.done():
+                return kept
         # Whoever gives up leaves the question to the others.
         return await asyncio.shield(flight)
 
     def _landed(self, key: tuple[str, User], flight: asyncio.Task[Found]) -> None:
         del self._flights[key]
-        if not flight.cancelled():
-            # A failure that nobody has waited for is nobody's.
-            flight.exception()
+        # A failure that nobody has waited for is nobody's.
+        if flight.cancelled() or flight.exception() is not None:
+            return
+        answer = flight.result()
+        if isinstance(answer, RoleFound):
+            self._kept[key] = (answer, self._clock() + self._cache)
+            self._kept.move_to_end(key)
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        elif isinstance(answer, RoleMissing):
+            self._kept.pop(key, None)
 
     async def _ask(self, user: User, question: Callable[[], T]) -> T:
         try:
