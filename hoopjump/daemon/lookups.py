@@ -59,6 +59,9 @@ class Lookups:
             kept = self._kept.get(lookup)
             if kept is not None and self._clock() < kept[1]:
                 answers[lookup] = kept[0]
+                if self._clock() > kept[1] - self._cache / 2:
+                    # Beside the one who asks, lest a busy gateway holds up all who come when the time is over.
+                    self._flight(lookup, until)
             else:
                 flights[self._flight(lookup, until)] = lookup
         if flights:
@@ -88,4 +91,6 @@ class Lookups:
             self._kept.move_to_end(lookup)
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+        elif not isinstance(answer, Unavailable):
+            self._kept.pop(lookup, None)
         return answer
