@@ -636,6 +636,11 @@ class Stream:
             self.sent += held
         return self.sent > before
 
+    def complete(self) -> bool:
+        """Whether the program's epilogue, if it has one, was the last thing it wrote."""
+        length = len(self.epilogue)
+        return posix.pread(self.file, length, max(0, self.size() - length)) == self.epilogue
+
     def rewind(self) -> None:
         """Begin the file again, which gives all space back; only while its writer is stopped and all is passed on."""
         posix.ftruncate(self.file, 0)
@@ -808,7 +813,10 @@ class Job:
         end = time.monotonic() + DEADLINE
         try:
             self.link.settimeout(left(end))
-            self.link.sendall(encode([("v", b"%d" % VERSION), ("verb", b"status"), ("exit", b"%d" % status)]))
+            told = [("v", b"%d" % VERSION), ("verb", b"status"), ("exit", b"%d" % status)]
+            if status == EX_LOST and not self.streams[1].complete():
+                told.append(("broken", b"1"))
+            self.link.sendall(encode(told))
             if self.away or self.signal:
                 return status
             answer = receive(self.link, end)

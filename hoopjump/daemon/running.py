@@ -109,7 +109,7 @@ class RunningSessions:
         try:
             message = await call.read()
             if message is not None:
-                status, text = await self._outcome(running, _status(message))
+                status, text = await self._outcome(running, _status(message), broken=message.text("broken") is not None)
                 await call.reply([("outcome", "exit"), ("exit", str(status)), *(("text", line) for line in text)])
         except asyncio.CancelledError:
             # The daemon stops; the session goes on without it.
@@ -152,7 +152,7 @@ class RunningSessions:
         handle.close()
         self.end(running)
 
-    async def _outcome(self, running: Running, status: int) -> tuple[int, list[str]]:
+    async def _outcome(self, running: Running, status: int, *, broken: bool) -> tuple[int, list[str]]:
         if status != LOST:
             return status, []
         if not running.handover.used:
@@ -164,6 +164,10 @@ class RunningSessions:
                     running.user.subject,
                     lambda: self._outcomes.exit_status(running.user, running.role, running.verb, running.started),
                 )
+        if found is not None and broken and found != LOST:
+            # ssh did not read to the end (it dies of a write to a connection that the gateway has closed), so nobody
+            # may take what it has read for all there was.
+            return LOST, texts.output_incomplete(found, running.ref)
         if found is not None:
             return found, []
         return LOST, texts.status_unknown(running.ref)

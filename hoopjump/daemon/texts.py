@@ -47,6 +47,14 @@ def status_unknown(ref: str) -> list[str]:
     ]
 
 
+def output_incomplete(status: int, ref: str) -> list[str]:
+    """What is said when a command is known to have ended, but not whether all that it wrote has come."""
+    return [
+        "hoopjump: the connection to the gateway broke before all had come; "
+        f"the command ended with exit status {status}, part of its output may be missing (output-incomplete, ref {ref})"
+    ]
+
+
 def deadline_notice(deadline: int | None, now: float) -> list[str]:
     """Says when the login ends, if that is within ten minutes."""
     if deadline is None or deadline - now > SOON:

@@ -448,6 +448,22 @@ def test_a_status_that_was_lost_is_looked_up(row: int) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("row", [0, 7])
+def test_output_that_may_be_cut_is_not_taken_for_whole(row: int) -> None:
+    """An ssh whose connection broke may have read only part: the session row's status is told, not exited with."""
+
+    async def story() -> None:
+        async with scene() as found, found.call(("stage", "run"), ("command", "mybash ls")) as talk:
+            found.gateway.status = row
+            await authenticate(await talk.hear())
+            await talk.say(("verb", "status"), ("exit", "255"), ("broken", "1"))
+            answer = await talk.hear()
+            assert answer.text("exit") == "255"
+            assert f"ended with exit status {row}, part of its output may be missing" in lines(answer)[0]
+
+    asyncio.run(story())
+
+
 def test_a_status_that_nobody_knows_is_said_to_be_unknown() -> None:
     """The user is told, and no script takes the command for done."""
 

@@ -162,6 +162,23 @@ def test_last_line_of_ssh_itself_is_left_out(hook: Hook, written: str, read: str
     assert done.stdout == written.encode().decode("unicode_escape").encode()
 
 
+@pytest.mark.parametrize(
+    ("script", "broken"),
+    [
+        (r"printf 'closed.\r\n' >&2; exit 255", None),
+        (r"printf 'it closed.\r\n' >&2; exit 255", None),
+        (r"exit 255", b"1"),
+        (r"printf 'closed.\r\nerror\n' >&2; exit 255", b"1"),
+        (r"exit 7", None),
+    ],
+)
+def test_an_ssh_that_does_not_take_its_leave_is_told_of(hook: Hook, script: str, broken: bytes | None) -> None:
+    """255 without ssh's own last line: the connection broke, and what it brought may not be all."""
+    with hook.serving(spool("none"), program("/bin/sh", "-c", script, epilogue="closed.\r\n")) as daemon:
+        hook.run("session")
+    assert dict(daemon.questions[-1]).get("broken") == broken
+
+
 def test_begin_of_the_last_line_is_passed_on_once_it_is_none(hook: Hook, mark: Path) -> None:
     """What only looks like it waits for the next byte, not for the end."""
     script = f"printf 'clo' >&2; while test ! -e {mark}; do sleep 0.01; done; printf 'ud' >&2; sleep 1000"
