@@ -230,13 +230,15 @@ class Bastion(Clients):
         self._daemon.start()
 
     def _as_daemon(self, program: Sequence[str]) -> list[str]:
-        """The program as systemd/hoopjumpd.service runs it: a user of its own, one capability."""
+        """The program as systemd/hoopjumpd.service runs it: a user of its own, one capability, a share of the processor."""
         if self.place.rootless:
             return list(program)
         uid, gid = accounts.ids(self.place.daemon_user)
         limits = [f"--{kind}=-all,+kill" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
         setpriv = str(programs.find("setpriv"))
-        return [setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *limits, "--no-new-privs", *program]
+        identity = [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+        # CPUWeight=500 is five shares to everybody else's one, which is near to seven steps of nice (sched(7)).
+        return [str(programs.find("nice")), "-n-7", setpriv, *identity, *limits, "--no-new-privs", *program]
 
     def _daemon_is_ready(self) -> bool:
         try:
