@@ -230,7 +230,7 @@ class Bastion(Clients):
         self._daemon.start()
 
     def _as_daemon(self, program: Sequence[str]) -> list[str]:
-        """The program as systemd/hoopjumpd.service runs it: a user of its own, one capability, a share of the processor."""
+        """The program as systemd/hoopjumpd.service runs it: a user of its own, one capability, its share."""
         if self.place.rootless:
             return list(program)
         uid, gid = accounts.ids(self.place.daemon_user)

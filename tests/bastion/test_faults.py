@@ -142,12 +142,18 @@ def test_a_user_who_cannot_be_looked_up_is_held_and_told_why(
 def test_a_user_who_is_known_still_reaches_the_gateway(
     bastion: Bastion, patient_gateway: None, fails: Callable[..., None], fault: Fault, common_ground: Path
 ) -> None:
-    """An answer that is kept lets in; a session needs to know its role as well, and says that it cannot."""
+    """An answer that is kept lets in; of a role the gateway must be asked, and where it cannot be, that is said.
+
+    Where its answer is merely late, one that is half a minute old will do.
+    """
     identity = bastion.certificate(newcomer(bastion))
     assert bastion.ssh("mybash", "true", identity=identity).returncode == 0
     fails(**fault.switches)
     assert bastion.jump("mybash", "echo through", identity=identity).stdout == b"through\n"
-    assert held_up(bastion, identity, common_ground / "ran").code == fault.code
+    if fault.code == "gateway-slow":
+        assert bastion.ssh("mybash", "echo in", identity=identity).stdout == b"in\n"
+    else:
+        assert held_up(bastion, identity, common_ground / "ran").code == fault.code
 
 
 def test_one_slow_call_holds_up_nobody_else(bastion: Bastion, fails: Callable[..., None]) -> None:

@@ -58,6 +58,15 @@ def test_the_daemon_sees_roots_processes() -> None:
     assert "PrivatePIDs" not in service
 
 
+def test_the_daemon_has_its_share_of_the_machine() -> None:
+    """Hundreds of logins at once: processor before those who wait for it, room in the queue, descriptors."""
+    service = unit("hoopjumpd.service")["Service"]
+    assert int(service["CPUWeight"][0]) > 100  # systemd.resource-control(5): everybody's default
+    assert int(service["LimitNOFILE"][0]) >= 65536
+    assert int(service["TasksMax"][0]) >= DaemonSection.model_fields["gateway_threads"].default * 2
+    assert int(unit("hoopjumpd.socket")["Socket"]["Backlog"][0]) >= 1024
+
+
 def test_the_login_table_outlives_a_restart() -> None:
     """The directory is kept, and everybody can pass through it to the socket."""
     service = unit("hoopjumpd.service")["Service"]
