@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import signal
+import time
 
 import pytest
 
@@ -163,6 +164,29 @@ def test_identical_lookups_in_flight_are_one_request() -> None:
             replies = await asyncio.gather(*(monitor.hook(certificate) for monitor in monitors))
             assert {reply.text("outcome") for reply in replies} == {"line"}
             assert len(place.directory_of_users.asked) == 1
+
+    asyncio.run(story())
+
+
+def test_a_known_user_is_asked_for_again_before_time_is_over() -> None:
+    """Half of the time that an answer is kept: nobody waits for the new one, and a user who has gone is out."""
+
+    async def story() -> None:
+        async with yard() as place:
+            directory, lookups = place.directory_of_users, place.principals._lookups
+            now = time.time()
+            lookups._clock = lambda: now
+            certificate = place.authority.certificate(ALICE.email)
+            monitor = await place.monitor()
+            allowed = (await monitor.hook(certificate)).text("line")
+            now += place.config.gateway.cache * 0.6
+            directory.gate.clear()
+            assert (await monitor.hook(certificate)).text("line") == allowed
+            await eventually(lambda: len(directory.asked) == 2)
+            directory.users.clear()
+            directory.gate.set()
+            await eventually(lambda: not lookups._kept)
+            assert (await monitor.hook(certificate)).text("line") == "restrict,pty alice@x.io"
 
     asyncio.run(story())
 
