@@ -152,7 +152,8 @@ class Handovers:
                 section.known_hosts,
                 self._config.handoff.connect_timeout,
             )
-            _write(path, ssh.config_text(destination))
+            relay = self._config.handoff.relay if session.mode == "spool" else None
+            _write(path, ssh.config_text(destination, relay))
             self._record(login, certificate, handoff.certificate, ref)
         except BaseException:
             handover.close()

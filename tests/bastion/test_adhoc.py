@@ -91,10 +91,13 @@ def test_a_lost_exit_status_is_255_through_a_jump(bastion: Bastion, lossy: None)
     assert run(bastion, JUMP, "mybash", "exit 7").returncode == 255
 
 
-def test_a_lost_exit_status_of_two_sessions_at_once_is_told_to_be_unknown(bastion: Bastion, lossy: None) -> None:
-    """Two sessions of one user on one role that ran at the same time cannot be told apart: no status is guessed."""
+def test_of_two_sessions_at_once_no_lost_exit_status_is_guessed(bastion: Bastion, lossy: None) -> None:
+    """Two sessions of one user on one role that ran at the same time: the earlier one's status cannot be told."""
     argv = bastion.ssh_command("mybash", "sleep 1; exit 7")
+    statuses = []
     with typed(argv) as one, typed(argv) as other:
         for child in (one, other):
-            assert status_of(child) == 255
-            assert "status-unknown" in str(child.before)
+            statuses.append(status_of(child))
+            assert ("status-unknown" in str(child.before)) == (statuses[-1] == 255)
+    assert set(statuses) <= {7, 255}
+    assert 255 in statuses
