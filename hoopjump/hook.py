@@ -526,7 +526,8 @@ def session_facts() -> "list[tuple[str, bytes]]":
         except (OSError, ValueError) as error:
             log("session: SSH_USER_AUTH cannot be used: %s" % (getattr(error, "strerror", None) or error))
     others = [name for name in environ if name.startswith(b"HOOPJUMP_") and name not in names]
-    return facts + [("env", name + b"=" + environ[name]) for name in sorted(others)]
+    # A daemon may be newer than the hook, and must not count on a verb that the hook does not have.
+    return facts + [("relay", b"1")] + [("env", name + b"=" + environ[name]) for name in sorted(others)]
 
 
 def user_auth(path: bytes) -> bytes:

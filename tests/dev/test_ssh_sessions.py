@@ -140,7 +140,9 @@ def test_late_input_is_dropped_silently(scene: Scene) -> None:
     assert client.stdout is not None
     assert client.stdout.readline() == b"start\n"
     rest = client.communicate(b"late\n", timeout=20)[0]
-    assert (client.returncode, rest) == (0, b"end\n")
+    assert client.returncode == 0
+    # ssh may lose the last of its output when the server closes; what was typed late is in none of it.
+    assert rest in (b"end\n", b"")
 
 
 def test_open_input_costs_a_tenth_of_a_second(shared_scene: Scene) -> None:
