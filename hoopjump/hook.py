@@ -8,8 +8,6 @@ logs the whole argv, certificate included, of a hook that does not (auth2-pubkey
 ``hook session`` is the ForceCommand: it asks the daemon what this session is, and refuses, becomes a program, or runs
 one between two spools. ``--socket=PATH`` names another daemon. The hook relays and checks form; it decides nothing.
 
-``hook relay HOST PORT`` is the ProxyCommand of an ssh between two spools.
-
 sshd stretches each authentication step to 5 to 9 ms times a power of two (auth2.c ensure_minimum_time_since), so a
 millisecond too many here can cost a login thirty. Measured on Debian 12, where a bare interpreter takes 5 ms:
 
@@ -280,8 +278,6 @@ def main(words: "list[str]") -> int:
             return principals(path, options)
         if verb == "session":
             return session(path)
-        if verb == "relay" and len(words) == 3:
-            return relay(words[1], words[2])
         raise HookError(EX_USAGE, "usage: hook principals|session [--socket=PATH] [--NAME=VALUE ...]")
     except KeyboardInterrupt:
         return EX_INTERRUPTED
@@ -308,150 +304,14 @@ def main(words: "list[str]") -> int:
     return failure.status
 
 
-if __name__ == "__main__" and sys.argv[1:2] not in (["session"], ["relay"]):
-    posix._exit(main(sys.argv[1:]))
-
-#:
-# -- hook relay --------------------------------------------------------------------------------------------------------
-#
-# The gateway closes its connection as soon as a command has ended. ssh still tells it of room for more output then, and
-# a connection that is closed answers a write with an error, upon which ssh ends (clientloop.c, ssh_packet_write_poll)
-# without having read what has long arrived: output is cut, the exit status lost. So ssh talks to us, who read to the
-# end, whatever becomes of what it writes.
-
-AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
-FAREWELL = 1.0  # seconds that ssh has to end by itself
-AHEAD = 4 << 20  # twice the window that ssh gives a channel (channels.h CHAN_SES_WINDOW_DEFAULT): all that can be sent
-
-libc = None  # type: ctypes.CDLL | None
-
-
-def load_libc() -> None:
-    """The two calls that Python lacks, prctl and fallocate; without ctypes (python3-minimal) we do without them."""
-    global libc  # noqa: PLW0603
-    try:
-        import ctypes
-
-        found = ctypes.CDLL(None)
-        found.fallocate64.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-        libc = found
-    except (ImportError, OSError, AttributeError):
-        pass
-
-
-def reach(host: str, port: str) -> "_socket.socket":
-    """A connection to the first address of a host that answers; ssh has the timeout."""
-    problem = OSError("no address")
-    try:
-        for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
-            link = _socket.socket(family, kind, protocol)
-            try:
-                link.connect(address)
-                link.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-                return link
-            except OSError as error:
-                problem = error
-                link.close()
-    except OSError as error:
-        problem = error
-    raise HookError(EX_UNAVAILABLE, "%s port %s: %s" % (host, port, problem.strerror or problem))
-
-
-def relay(host: str, port: str) -> int:
-    """Pass bytes between ssh and the gateway until ssh ends."""
-    ssh = posix.getppid()
-    posix.setpgid(0, 0)  # so that we read on while ssh is stopped
-    link = reach(host, port)
-    passing = Relay(link)
-    while posix.getppid() == ssh and passing.step():
-        if passing.hopeless:
-            posix.kill(ssh, _signal.SIGTERM)
-    return 0
-
-
-class Relay:
-    """The connection of one ssh, which is at our standard input and output.
-
-    A connection that broke off may have lost output, so ssh must not take it for closed: it is left waiting, and
-    ``hopeless`` if what it has got does not let it end by itself.
-    """
-
-    def __init__(self, link: "_socket.socket") -> None:
-        self.link = link
-        self.there, self.back = b"", bytearray()  # to the gateway, to ssh
-        self.takes = self.sends = True  # what the gateway still does
-        self.closed = self.broken = self.hopeless = False
-        link.setblocking(False)
-        posix.set_blocking(1, False)
-
-    def step(self) -> bool:
-        """Wait for something to do and do it; False when ssh has gone."""
-        import select
-
-        poller = select.poll()
-        poller.register(0, 0 if self.there else select.POLLIN)
-        if not self.closed:
-            poller.register(1, select.POLLOUT if self.back else 0)
-        wanted = (select.POLLOUT if self.there else 0) | (select.POLLIN if self.reads() else 0)
-        if wanted:
-            poller.register(self.link.fileno(), wanted)
-        waiting = self.broken and not self.sends and not self.back
-        events = dict(poller.poll(FAREWELL * 1000 if waiting else None))
-        self.hopeless = waiting and not events
-        if events.get(1, 0) & AWAY:
-            return False
-        if 0 in events:
-            data = posix.read(0, CHUNK)
-            if not data:
-                return False
-            self.there += data
-        if 1 in events:
-            del self.back[: posix.write(1, self.back[:CHUNK])]
-        if self.link.fileno() in events:
-            self.exchange()
-        if not (self.takes and self.sends):
-            self.there = b""
-        if not (self.sends or self.back or self.broken or self.closed):
-            posix.close(1)
-            self.closed = True
-        return True
-
-    def reads(self) -> bool:
-        """Whether there may be more to read, and room for it."""
-        return self.sends and len(self.back) < AHEAD
-
-    def exchange(self) -> None:
-        """Receive and send what can be.
-
-        A write to a gateway that has closed is answered by a reset, which tells of itself once: as EPIPE if its end had
-        arrived before (tcp_input.c tcp_reset), and so everything else as well.
-        """
-        try:
-            if self.reads():
-                data = self.link.recv(CHUNK)
-                self.back += data
-                self.sends = bool(data)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.sends, self.broken = False, True
-        try:
-            if self.there and self.takes:
-                self.there = self.there[self.link.send(self.there) :]
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self.takes = False
-            self.broken = self.broken or not isinstance(error, BrokenPipeError)
-
-
-if __name__ == "__main__" and sys.argv[1:2] == ["relay"]:
+if __name__ == "__main__" and sys.argv[1:2] != ["session"]:
     posix._exit(main(sys.argv[1:]))
 
 #:
 # -- hook session ------------------------------------------------------------------------------------------------------
 
 ROUNDS = 16  # questions that one session may take: plan, choices, run
+AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
 
 
 def number(answer: "dict[str, list[bytes]]", key: str, highest: int) -> int:
@@ -526,8 +386,7 @@ def session_facts() -> "list[tuple[str, bytes]]":
         except (OSError, ValueError) as error:
             log("session: SSH_USER_AUTH cannot be used: %s" % (getattr(error, "strerror", None) or error))
     others = [name for name in environ if name.startswith(b"HOOPJUMP_") and name not in names]
-    # A daemon may be newer than the hook, and must not count on a verb that the hook does not have.
-    return facts + [("relay", b"1")] + [("env", name + b"=" + environ[name]) for name in sorted(others)]
+    return facts + [("env", name + b"=" + environ[name]) for name in sorted(others)]
 
 
 def user_auth(path: bytes) -> bytes:
@@ -600,6 +459,21 @@ SETTLE = 0.02  # sshd's ends of our stdin and stdout close one after the other
 GRACE = 0.5  # seconds from SIGTERM to SIGKILL
 PUNCH = 4 * 1024 * 1024  # space given back at a time
 IDLE = 50  # ms: the longest wait between two looks at a file that does not grow
+
+libc = None  # type: ctypes.CDLL | None
+
+
+def load_libc() -> None:
+    """The two calls that Python lacks, prctl and fallocate; without ctypes (python3-minimal) we do without them."""
+    global libc  # noqa: PLW0603
+    try:
+        import ctypes
+
+        found = ctypes.CDLL(None)
+        found.fallocate64.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        libc = found
+    except (ImportError, OSError, AttributeError):
+        pass
 
 
 def unlinked_file() -> int:

@@ -115,12 +115,11 @@ class Handovers:
         deadline: int,
         term: bytes | None,
         ref: str,
-        relay: bool,
     ) -> Handover:
         """Everything that ssh needs to reach the gateway once, as ``identity``, until ``deadline`` (Unix seconds).
 
-        ``certificate`` is the user's, ``ref`` the session's, ``relay`` says whether the hook knows that verb.
-        Raises :class:`HandoffError`, :class:`DelegationError`, :class:`AuditError` and :class:`OSError`.
+        ``certificate`` is the user's, ``ref`` the session's. Raises :class:`HandoffError`, :class:`DelegationError`,
+        :class:`AuditError` and :class:`OSError`.
         """
         section = self._config.gateway
         keys = ssh.host_keys(_read(section.known_hosts))
@@ -153,8 +152,7 @@ class Handovers:
                 section.known_hosts,
                 self._config.handoff.connect_timeout,
             )
-            carrier = self._config.handoff.relay if relay and session.mode == "spool" else None
-            _write(path, ssh.config_text(destination, carrier))
+            _write(path, ssh.config_text(destination))
             self._record(login, certificate, handoff.certificate, ref)
         except BaseException:
             handover.close()
