@@ -97,12 +97,23 @@ def configuration() -> str:
     """docs/configuration.md, from the descriptions in :mod:`hoopjump.config`."""
     parts = [_CONFIGURATION]
     for name, field in Config.model_fields.items():
-        section = field.annotation
-        assert isinstance(section, type)
-        assert issubclass(section, BaseModel)
-        parts.append(f"\n## [{name}]\n\n{section.__doc__}\n\n| key | value | default | meaning |\n|---|---|---|---|\n")
-        parts += [_row(key, value) for key, value in section.model_fields.items()]
+        parts += _section(f"[{name}]", field.annotation)
     return "".join(parts)
+
+
+def _section(header: str, section: Any) -> Iterator[str]:  # noqa: ANN401 - an annotation may be anything
+    assert isinstance(section, type)
+    assert issubclass(section, BaseModel)
+    yield f"\n## {header}\n\n{section.__doc__}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
+    tables = {name: field for name, field in section.model_fields.items() if _is_tables(field.annotation)}
+    yield from (_row(key, value) for key, value in section.model_fields.items() if key not in tables)
+    for name, field in tables.items():
+        yield from _section(f"[[{header[1:-1]}.{name}]]", get_args(field.annotation)[0])
+
+
+def _is_tables(annotation: Any) -> bool:  # noqa: ANN401 - an annotation may be anything
+    element = next(iter(get_args(annotation)), None)
+    return get_origin(annotation) is tuple and isinstance(element, type) and issubclass(element, BaseModel)
 
 
 def _row(key: str, field: FieldInfo) -> str:

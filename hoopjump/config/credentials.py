@@ -1,0 +1,71 @@
+"""Secrets, which stand in a configuration file by reference only.
+
+``credential:NAME`` is one of systemd's ``$CREDENTIALS_DIRECTORY``, ``file:/path`` a file (mode 0600 or stricter; owned
+by the reader or root, unless root reads).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
+
+from hoopjump.config.fault import ConfigError
+
+SECRET_LIMIT: Final = 64 * 1024
+SECRET_REFERENCE: Final = re.compile(r"(credential:[A-Za-z0-9._-]+|file:/.+)\Z", re.DOTALL)
+
+
+def _secret_reference(value: str) -> str:
+    if not SECRET_REFERENCE.match(value):
+        raise ValueError("must be credential:NAME or file:/PATH (secrets never stand in this file)")
+    return value
+
+
+SecretReference = Annotated[str, AfterValidator(_secret_reference)]
+
+
+def read_secret(reference: str) -> str:
+    """The secret behind a reference, without a final newline.
+
+    Raises :class:`ConfigError` when it is missing, too large, not text, or may be read by others.
+    """
+    kind, _, rest = reference.partition(":")
+    if kind == "credential":
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise ConfigError(
+                f"{reference}: there are no systemd credentials here",
+                "the daemon alone gets them; elsewhere name a file (--api-key file:/PATH, --handoff-ca FILE.pub)",
+            )
+        path = Path(directory) / rest
+    else:
+        path = Path(rest)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(f"{reference}: {error.strerror}") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{reference}: not a regular file")
+        # Root reads what belongs to the daemon's user, too: the command line works with the daemon's own files.
+        strange = os.geteuid() != 0 and status.st_uid not in (0, os.geteuid())
+        if kind == "file" and (strange or status.st_mode & 0o077):
+            raise ConfigError(
+                f"{reference}: must belong to {os.geteuid()} or root and be readable by nobody else",
+                f"chmod 0600 {path}",
+            )
+        data = os.read(descriptor, SECRET_LIMIT + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > SECRET_LIMIT:
+        raise ConfigError(f"{reference}: larger than {SECRET_LIMIT} bytes")
+    try:
+        return data.decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{reference}: not text") from error

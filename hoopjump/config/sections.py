@@ -1,0 +1,164 @@
+"""The sections of the configuration file, but those about tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from hoopjump.config.credentials import SecretReference
+from hoopjump.config.kinds import AbsolutePath, Port, Seconds, Section
+
+
+class DaemonSection(Section):
+    """How the daemon runs."""
+
+    socket: AbsolutePath = Field(
+        default=Path("/run/hoopjump/hoopjumpd.sock"),
+        description="Unix socket of the daemon; systemd's socket unit makes it.",
+    )
+    state_dir: AbsolutePath = Field(
+        default=Path("/run/hoopjump"),
+        description="Directory of the login table, agent sockets and generated ssh configurations.",
+    )
+    gateway_threads: int = Field(
+        default=16, ge=1, le=256, description="Threads for calls to the gateway; one user gets a quarter."
+    )
+    calls_per_uid: int = Field(
+        default=256,
+        ge=1,
+        description="Calls that the sessions of one user, or one uid outside of all logins (other than the hook's and "
+        "root), may have open at a time.",
+    )
+
+
+class SshdSection(Section):
+    """The sshd in front of us."""
+
+    rootless: bool = Field(
+        default=False,
+        description="sshd, daemon and sessions share one ordinary uid; for tests and trying out only.",
+    )
+    hook_user: str = Field(default="hoopjump-hook", description="AuthorizedPrincipalsCommandUser of the sshd block.")
+    poll_interval: Seconds = Field(
+        default=0.1, description="Seconds between looks at a connection that is admitted and not yet a login."
+    )
+    login_grace: Seconds = Field(
+        default=120, description="Seconds after which an admitted certificate that became no login is forgotten."
+    )
+
+
+class TrustSection(Section):
+    """Whom we believe."""
+
+    user_cas: AbsolutePath = Field(
+        default=Path("/etc/hoopjump/user_ca.pub"),
+        description="File of CA public keys, one a line; the same file as sshd's TrustedUserCAKeys.",
+    )
+
+
+class AccountsSection(Section):
+    """Which login accounts a user may use."""
+
+    shared: tuple[str, ...] = Field(default=("hoop",), description="Accounts that every user may use.")
+    own: bool = Field(
+        default=False,
+        description="Users may use an account named like their e-mail address, the part before @, or their subject. "
+        "Whoever has the address admin@… may then use the account admin, where sshd's Match block covers it.",
+    )
+    map: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="More accounts by e-mail address or subject."
+    )
+
+
+class GatewaySection(Section):
+    """The Hoop gateway: its REST API, and its SSH server."""
+
+    api_url: str = Field(description="Base URL of the gateway, without /api.", pattern=r"^https?://[^\s]+$")
+    api_key: SecretReference = Field(
+        default="credential:gateway-api-key",
+        description="API key (hpk_...), by reference; one of group auditor is enough.",
+    )
+    ca_file: AbsolutePath | None = Field(
+        default=None, description="PEM file of the CAs that may sign the gateway's TLS certificate."
+    )
+    ssh_host: str = Field(description="Host of the gateway's SSH server, as users write it after -J.")
+    ssh_port: Port = Field(default=12222, description="Port of the gateway's SSH server.")
+    known_hosts: AbsolutePath = Field(
+        default=Path("/etc/hoopjump/gateway_known_hosts"),
+        description="known_hosts file with the gateway's host key; `hoopjump gateway sync` writes it.",
+    )
+    cert_attribute: Literal["principal", "key_id"] = Field(
+        default="principal", description="Certificate attribute of the gateway's user mapping (cert_attr)."
+    )
+    user_attribute: Literal["email", "subject", "user_id"] = Field(
+        default="email", description="User attribute of the gateway's user mapping (user_attr)."
+    )
+    directory_file: AbsolutePath | None = Field(
+        default=None, description="CSV file `subject,user_id,email`, for user_attribute user_id."
+    )
+    directory_database: SecretReference | None = Field(
+        default=None, description="PostgreSQL connection string of the gateway's database, for user_attribute user_id."
+    )
+    connect_timeout: Seconds = Field(default=1.0, description="Seconds to wait for a connection.")
+    read_timeout: Seconds = Field(default=5.0, description="Seconds to wait for an answer.")
+    cache: float = Field(default=30.0, ge=0, description="Seconds for which a positive answer is kept.")
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether the API key crosses a network without TLS."""
+        parts = urlsplit(self.api_url)
+        return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
+
+
+class HandoffSection(Section):
+    """How a session reaches the gateway."""
+
+    ca_key: SecretReference = Field(
+        default="credential:handoff-ca", description="Private key of the handoff CA (OpenSSH format), by reference."
+    )
+    ssh: AbsolutePath = Field(default=Path("/usr/bin/ssh"), description="The ssh client to start.")
+    connect_timeout: int = Field(
+        default=30,
+        ge=1,
+        le=600,
+        description="Seconds in which a session must be let in at the gateway, which takes one client after the other.",
+    )
+    sftp_server: str = Field(
+        default="/usr/lib/openssh/sftp-server",
+        description="Path of sftp-server on the targets of type-ssh resource roles.",
+        pattern=r"^/[A-Za-z0-9/._-]+$",
+    )
+
+
+class SessionSection(Section):
+    """Sessions through ForceCommand."""
+
+    max_login: Seconds = Field(default=43200, description="Longest life of a login in seconds.")
+    stdin: Literal["auto", "wait", "none"] = Field(
+        default="auto",
+        description="Input of a command: auto waits stdin_wait for its begin, wait for its end, none closes it.",
+    )
+    stdin_wait: Seconds = Field(
+        default=0.3, description="Seconds in which the input of a command must begin or end, else it runs without."
+    )
+    stdin_hint: Seconds = Field(default=3.0, description="Seconds of waiting for input after which a hint is printed.")
+    stdin_limit: int = Field(
+        default=8 * 1024 * 1024, ge=1, description="Largest input in bytes; the gateway's own limit is near 10 MB."
+    )
+    output_buffer: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of output kept for a slow client before the inner ssh is stopped.",
+    )
+
+
+class AuditSection(Section):
+    """Where events go."""
+
+    file: AbsolutePath | None = Field(
+        default=Path("/var/log/hoopjump/audit.jsonl"), description="File of audit events, one JSON object a line."
+    )
+    log: Literal["journal", "stderr"] = Field(default="journal", description="Where the daemon's log lines go.")
