@@ -35,6 +35,8 @@ _ALGORITHMS: Final[dict[str, frozenset[str]]] = {
     "Ed25519": frozenset({"EdDSA"}),
 }
 _CURVES: Final[dict[str, ec.EllipticCurve]] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
+# Keys on these have a thumbprint: a token may be bound to one that no token is signed with.
+_NAMED_CURVES: Final[dict[str, ec.EllipticCurve]] = {**_CURVES, "P-521": ec.SECP521R1()}
 # Parameters of private and symmetric keys (RFC 7518 section 6): whoever publishes one has lost the key.
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -209,14 +211,14 @@ def _permitted(members: Mapping[str, Any], kind: str) -> frozenset[str]:
     return frozenset({algorithm})
 
 
-def public_members(primitive: PublicPrimitive) -> dict[str, str]:
+def public_members(primitive: PublicPrimitive, curves: Mapping[str, ec.EllipticCurve] = _CURVES) -> dict[str, str]:
     """The required members of a public JWK; raises :class:`ValueError` for a curve that is not supported."""
     if isinstance(primitive, rsa.RSAPublicKey):
         numbers = primitive.public_numbers()
         return {"kty": "RSA", "n": _text(numbers.n), "e": _text(numbers.e)}
     if isinstance(primitive, ed25519.Ed25519PublicKey):
         return {"kty": "OKP", "crv": "Ed25519", "x": encode_segment(primitive.public_bytes_raw()).decode()}
-    for name, curve in _CURVES.items():
+    for name, curve in curves.items():
         if curve.name == primitive.curve.name:
             point = primitive.public_numbers()
             size = (curve.key_size + 7) // 8
@@ -230,5 +232,5 @@ def _text(number: int, size: int | None = None) -> str:
 
 def thumbprint(primitive: PublicPrimitive) -> str:
     """RFC 7638: base64url of the SHA-256 of the required members, in order and without white space."""
-    members = json.dumps(public_members(primitive), sort_keys=True, separators=(",", ":"))
+    members = json.dumps(public_members(primitive, _NAMED_CURVES), sort_keys=True, separators=(",", ":"))
     return encode_segment(hashlib.sha256(members.encode()).digest()).decode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from hoopjump.decision import token_reasons
+from hoopjump.decision import ca_reasons, token_reasons
 from hoopjump.decision.explanation import EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Explanation
 
 
@@ -245,6 +245,24 @@ class Reason(Enum):
     TOKEN_CLAIM_MALFORMED = token_reasons.CLAIM_MALFORMED
     TOKEN_USER_MISSING = token_reasons.USER_MISSING
     TOKEN_EMAIL_UNVERIFIED = token_reasons.EMAIL_UNVERIFIED
+
+    # A certificate for a token: hoopjump-ca refuses to issue it.
+    REQUEST_MALFORMED = ca_reasons.REQUEST_MALFORMED
+    REQUEST_TOO_LARGE = ca_reasons.REQUEST_TOO_LARGE
+    PUBLIC_KEY_MALFORMED = ca_reasons.PUBLIC_KEY_MALFORMED
+    PUBLIC_KEY_CERTIFICATE = ca_reasons.PUBLIC_KEY_CERTIFICATE
+    PUBLIC_KEY_WEAK = ca_reasons.PUBLIC_KEY_WEAK
+    PROOF_MALFORMED = ca_reasons.PROOF_MALFORMED
+    PROOF_STALE = ca_reasons.PROOF_STALE
+    PROOF_OTHER_KEY = ca_reasons.PROOF_OTHER_KEY
+    PROOF_OTHER_PURPOSE = ca_reasons.PROOF_OTHER_PURPOSE
+    PROOF_BAD_SIGNATURE = ca_reasons.PROOF_BAD_SIGNATURE
+    PROOF_UNTOUCHED = ca_reasons.PROOF_UNTOUCHED
+    PROOF_REPLAYED = ca_reasons.PROOF_REPLAYED
+    USER_NOT_PRINCIPAL = ca_reasons.USER_NOT_PRINCIPAL
+    EMBEDDING_OFF = ca_reasons.EMBEDDING_OFF
+    TOO_MANY_REQUESTS = ca_reasons.TOO_MANY_REQUESTS
+    CA_UNAVAILABLE = ca_reasons.CA_UNAVAILABLE
 
     # The machinery.
     PEER_NOT_ALLOWED = Explanation(

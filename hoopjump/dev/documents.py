@@ -80,6 +80,12 @@ no sentence. It is in the log; `scp -O` and `ssh` show it.
 Whoever verifies a token (`hoopjump token verify`) says which rule it breaks; [tokens](tokens.md) has the rules. The
 log has a detail as well, and never any part of a signature.
 """,
+    Reason.REQUEST_MALFORMED: """
+## hoopjump-ca issues no certificate
+
+Answered as JSON with `reason`, `sentence` and `ref`; [hoopjump-ca](ca.md) has the HTTP status of each. A token that is
+refused has a reason of the list above.
+""",
     Reason.PEER_NOT_ALLOWED: """
 ## The machinery
 """,
