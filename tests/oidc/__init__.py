@@ -1,0 +1,1 @@
+"""A real OpenID Connect provider, and the people who log in at it."""
