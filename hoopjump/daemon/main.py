@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import ctypes
 import logging
 import os
 import pwd
-import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,7 +17,7 @@ from hoopjump import __version__
 from hoopjump.audit.events import Audit, Sink
 from hoopjump.audit.sinks import FileSink, LogSink
 from hoopjump.config import DEFAULT_PATH, Config, ConfigError, load, read_secret
-from hoopjump.daemon import logs, processes, systemd
+from hoopjump.daemon import bounds, logs, processes, systemd
 from hoopjump.daemon.admin import Administration
 from hoopjump.daemon.agents import LIFETIME, AgentSockets
 from hoopjump.daemon.handover import Handovers
@@ -42,8 +39,6 @@ from hoopjump.handoff.issue import PrivateKeySigner
 
 EX_FAILURE: Final = 1
 EX_CONFIG: Final = 2
-
-_PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 
 log = logging.getLogger("hoopjump.daemon")
 
@@ -161,24 +156,6 @@ def _must_see_roots_processes() -> None:
         )
 
 
-def _raise_descriptor_limit() -> None:
-    """Every login and every call holds a descriptor or two."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _keep_secrets_in_memory() -> None:
-    """No core dump, which would hold the API key and the key of the handoff CA, and no debugger but root's.
-
-    prctl(2) PR_SET_DUMPABLE also holds where core_pattern is a program, which is started whatever RLIMIT_CORE says
-    (core(5)).
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        log.warning("this process can be dumped: prctl failed")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the daemon; exits with 0, 1 (cannot work here) or 2 (bad usage or configuration)."""
     parser = argparse.ArgumentParser(prog="hoopjumpd", description="The daemon behind hoopjump's sshd hooks.")
@@ -188,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         config = load(options.config)
         logs.configure(journal=config.audit.log == "journal")
-        _raise_descriptor_limit()
-        _keep_secrets_in_memory()
+        bounds.raise_descriptor_limit()
+        bounds.keep_secrets_in_memory()
         _run(config)
     except HoopjumpError as error:
         sys.stderr.write(f"hoopjumpd: {error.message}\n")
