@@ -8,6 +8,8 @@ logs the whole argv, certificate included, of a hook that does not (auth2-pubkey
 ``hook session`` is the ForceCommand: it asks the daemon what this session is, and refuses, becomes a program, or runs
 one between two spools. ``--socket=PATH`` names another daemon. The hook relays and checks form; it decides nothing.
 
+``hook relay HOST PORT`` is the ProxyCommand of an ssh between two spools.
+
 sshd stretches each authentication step to 5 to 9 ms times a power of two (auth2.c ensure_minimum_time_since), so a
 millisecond too many here can cost a login thirty. Measured on Debian 12, where a bare interpreter takes 5 ms:
 
@@ -278,6 +280,8 @@ def main(words: "list[str]") -> int:
             return principals(path, options)
         if verb == "session":
             return session(path)
+        if verb == "relay" and len(words) == 3:
+            return relay(words[1], words[2])
         raise HookError(EX_USAGE, "usage: hook principals|session [--socket=PATH] [--NAME=VALUE ...]")
     except KeyboardInterrupt:
         return EX_INTERRUPTED
@@ -304,14 +308,174 @@ def main(words: "list[str]") -> int:
     return failure.status
 
 
-if __name__ == "__main__" and sys.argv[1:2] != ["session"]:
+if __name__ == "__main__" and sys.argv[1:2] not in (["session"], ["relay"]):
+    posix._exit(main(sys.argv[1:]))
+
+#:
+# -- hook relay --------------------------------------------------------------------------------------------------------
+#
+# The gateway closes its connection as soon as a command has ended. ssh still tells it of room for more output then, and
+# a connection that is closed answers a write with an error, upon which ssh ends (clientloop.c, ssh_packet_write_poll)
+# without having read what has long arrived: output is cut, the exit status lost. So ssh talks to us, who read to the
+# end, whatever becomes of what it writes. We signal nobody: what ssh is to know, it reads.
+
+AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
+FAREWELL = 1.0  # seconds that an ssh which has read everything has to end by itself
+AHEAD = 4 << 20  # twice the window that ssh gives a channel (channels.h CHAN_SES_WINDOW_DEFAULT): all that can be sent
+PIPE = 256 << 10  # bytes of a pipe, of which a user may have 64 MB (pipe(7), pipe-user-pages-soft)
+NONSENSE = bytes(512 << 10)  # completes any packet (packet.c PACKET_MAX_SIZE, 256 KiB), and is no packet of the gateway
+
+
+def reach(host: str, port: str) -> "_socket.socket | None":
+    """A connection to the first address of a host that answers; None when ssh, which has the timeout, has gone."""
+    import select
+
+    problem = OSError("no address")
+    try:
+        for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
+            link = _socket.socket(family, kind, protocol)
+            try:
+                link.setblocking(False)
+                link.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+                try:
+                    link.connect(address)
+                except BlockingIOError:
+                    poller = select.poll()
+                    poller.register(0, 0)
+                    poller.register(link.fileno(), select.POLLOUT)
+                    if 0 in dict(poller.poll()):
+                        return None
+                    code = link.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+                    if code:
+                        raise OSError(code, posix.strerror(code)) from None
+                return link
+            except OSError as error:
+                problem = error
+                link.close()
+    except OSError as error:
+        problem = error
+    raise HookError(EX_UNAVAILABLE, "%s port %s: %s" % (host, port, problem.strerror or problem))
+
+
+def relay(host: str, port: str) -> int:
+    """Pass bytes between ssh, at our standard input and output, and the gateway, until ssh ends."""
+    posix.setpgid(0, 0)  # so that we read on while ssh is stopped
+    link = reach(host, port)
+    if link:
+        passing = Relay(link)
+        while passing.step():
+            pass
+    return 0
+
+
+class Relay:
+    """The connection of one ssh.
+
+    A connection that broke off may have lost output. ssh must not take that for an end of its own (and say so, in the
+    words that mean nothing): it has time to end with what it has got, and reads nonsense then, upon which it fails.
+    """
+
+    def __init__(self, link: "_socket.socket") -> None:
+        self.link = link
+        self.there, self.back = b"", bytearray()  # to the gateway, to ssh
+        self.takes = self.sends = True  # what the gateway still does
+        self.broken = self.closed = False
+        posix.set_blocking(1, False)
+        try:
+            import fcntl
+
+            fcntl.fcntl(1, 1031, PIPE)  # F_SETPIPE_SZ: fewer turns
+        except (ImportError, OSError):
+            pass
+
+    def step(self) -> bool:
+        """Wait for something to do and do it; False when ssh has gone."""
+        import select
+
+        poller = select.poll()
+        poller.register(0, 0 if self.there else select.POLLIN)
+        if not self.closed:
+            poller.register(1, select.POLLOUT if self.back else 0)
+        wanted = (select.POLLOUT if self.there else 0) | (select.POLLIN if self.reads() else 0)
+        if wanted:
+            poller.register(self.link.fileno(), wanted)
+        waiting = self.broken and not self.sends and not self.back
+        events = dict(poller.poll(FAREWELL * 1000 if waiting else None))
+        if events.get(1, 0) & AWAY:
+            return False
+        if 0 in events:
+            data = posix.read(0, CHUNK)
+            if not data:
+                return False
+            self.there += data
+        if self.link.fileno() in events:
+            self.exchange()
+        if not (self.takes and self.sends):
+            self.there = b""
+        if waiting and not events and not unread():
+            self.back += NONSENSE
+            self.broken = False
+        if self.back:
+            self.pass_on()
+        if not (self.sends or self.back or self.broken or self.closed):
+            posix.close(1)
+            self.closed = True
+        return True
+
+    def pass_on(self) -> None:
+        """Give ssh what it takes."""
+        try:
+            del self.back[: posix.write(1, self.back[:PIPE])]
+        except BlockingIOError:
+            pass
+
+    def reads(self) -> bool:
+        """Whether there may be more to read, and room for it."""
+        return self.sends and len(self.back) < AHEAD
+
+    def exchange(self) -> None:
+        """Receive and send what can be.
+
+        A reset leaves what had arrived to be read (tcp.c tcp_recvmsg), and tells of itself once. It says EPIPE if the
+        end had arrived before it (tcp_input.c tcp_reset), and so everything else as well.
+        """
+        try:
+            if self.reads():
+                data = self.link.recv(PIPE)
+                self.back += data
+                self.sends = bool(data)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.sends, self.broken = False, True
+        try:
+            if self.there and self.takes:
+                self.there = self.there[self.link.send(self.there) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.takes = False
+            self.broken = self.broken or not isinstance(error, BrokenPipeError)
+
+
+def unread() -> bool:
+    """Whether ssh, which may be stopped, has not yet read all that we gave it."""
+    try:
+        import fcntl
+        import termios
+
+        return any(fcntl.ioctl(1, termios.FIONREAD, bytes(4)))
+    except (ImportError, OSError):
+        return False
+
+
+if __name__ == "__main__" and sys.argv[1:2] == ["relay"]:
     posix._exit(main(sys.argv[1:]))
 
 #:
 # -- hook session ------------------------------------------------------------------------------------------------------
 
 ROUNDS = 16  # questions that one session may take: plan, choices, run
-AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
 
 
 def number(answer: "dict[str, list[bytes]]", key: str, highest: int) -> int:
@@ -386,7 +550,8 @@ def session_facts() -> "list[tuple[str, bytes]]":
         except (OSError, ValueError) as error:
             log("session: SSH_USER_AUTH cannot be used: %s" % (getattr(error, "strerror", None) or error))
     others = [name for name in environ if name.startswith(b"HOOPJUMP_") and name not in names]
-    return facts + [("env", name + b"=" + environ[name]) for name in sorted(others)]
+    # A daemon may be newer than the hook, and must not count on a verb that the hook does not have.
+    return facts + [("relay", b"1")] + [("env", name + b"=" + environ[name]) for name in sorted(others)]
 
 
 def user_auth(path: bytes) -> bytes:

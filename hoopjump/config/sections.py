@@ -120,6 +120,12 @@ class HandoffSection(Section):
         default="credential:handoff-ca", description="Private key of the handoff CA (OpenSSH format), by reference."
     )
     ssh: AbsolutePath = Field(default=Path("/usr/bin/ssh"), description="The ssh client to start.")
+    relay: str = Field(
+        default="/usr/lib/hoopjump/hook",
+        description="The hook, which carries the connections of sessions without a terminal: it reads to the end what "
+        "ssh would lose when the gateway closes early.",
+        pattern=r"^/[A-Za-z0-9 ._/+-]+$",
+    )
     connect_timeout: int = Field(
         default=30,
         ge=1,

@@ -115,11 +115,12 @@ class Handovers:
         deadline: int,
         term: bytes | None,
         ref: str,
+        relay: bool,
     ) -> Handover:
         """Everything that ssh needs to reach the gateway once, as ``identity``, until ``deadline`` (Unix seconds).
 
-        ``certificate`` is the user's, ``ref`` the session's. Raises :class:`HandoffError`, :class:`DelegationError`,
-        :class:`AuditError` and :class:`OSError`.
+        ``certificate`` is the user's, ``ref`` the session's, ``relay`` says whether the hook knows that verb.
+        Raises :class:`HandoffError`, :class:`DelegationError`, :class:`AuditError` and :class:`OSError`.
         """
         section = self._config.gateway
         keys = ssh.host_keys(_read(section.known_hosts))
@@ -152,7 +153,8 @@ class Handovers:
                 section.known_hosts,
                 self._config.handoff.connect_timeout,
             )
-            _write(path, ssh.config_text(destination))
+            carrier = self._config.handoff.relay if relay and session.mode == "spool" else None
+            _write(path, ssh.config_text(destination, carrier))
             self._record(login, certificate, handoff.certificate, ref)
         except BaseException:
             handover.close()

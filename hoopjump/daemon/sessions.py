@@ -217,6 +217,7 @@ class Sessions:
                 deadline=granted.deadline,
                 term=asked.wish.term,
                 ref=asked.ref,
+                relay=asked.wish.relay,
             )
         except HostKeyUnknownError as error:
             raise RefusedError(Reason.GATEWAY_HOST_KEY_UNKNOWN, detail=error.message) from error

@@ -52,6 +52,7 @@ class Wish:
     stdin: str
     choice: str | None
     again: str | None
+    relay: bool
 
     @classmethod
     def of(cls, message: Message) -> Self:
@@ -68,6 +69,7 @@ class Wish:
             stdin=(message.one("stdin") or b"").decode("ascii", "replace"),
             choice=None if choice is None else choice.decode("utf-8", "replace").strip(),
             again=message.text("again"),
+            relay=message.one("relay") is not None,
         )
 
 

@@ -178,7 +178,11 @@ class Bastion(Clients):
                 "cert_attribute": self._mapping[0],
                 "user_attribute": self._mapping[1],
             },
-            "handoff": {"ca_key": f"file:{self.directory}/secrets/handoff-ca", "ssh": str(programs.ssh())},
+            "handoff": {
+                "ca_key": f"file:{self.directory}/secrets/handoff-ca",
+                "ssh": str(programs.ssh()),
+                "relay": self.hook,
+            },
             "audit": {"file": str(self.directory / "audit" / "audit.jsonl"), "log": "stderr"},
         }
         for section, values in self._settings.items():

@@ -48,10 +48,11 @@ class Destination:
     connect_timeout: int
 
 
-def config_text(destination: Destination) -> str:
+def config_text(destination: Destination, relay: str | None = None) -> str:
     """The ssh_config(5) text of one session; raises :class:`HandoffError` for a value that cannot stand in it.
 
-    ``User`` stands here because ssh refuses login names such as ``auth0|1`` as arguments.
+    ``User`` stands here because ssh refuses login names such as ``auth0|1`` as arguments. ``relay`` is the command line
+    of the hook, where its verb ``relay`` shall carry the connection.
     """
     socket = _path(destination.agent_socket)
     if len(socket.encode()) > SOCKET_PATH_LIMIT:
@@ -78,7 +79,8 @@ def config_text(destination: Destination) -> str:
         ("ControlMaster", "no"),
         ("ControlPath", "none"),
         ("ControlPersist", "no"),
-        ("ProxyCommand", "none"),
+        # Whichever stands first switches the other off.
+        ("ProxyCommand", "none" if relay is None else f"{_matching(_PATH, relay, 'relay')} relay %h %p"),
         ("ProxyJump", "none"),
         # Bytes pass as they are, and nothing else passes.
         ("EscapeChar", "none"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hoopjump.daemon.processes import Process, ProcessGoneError, ancestors, descendants, find, name
+from hoopjump.daemon.processes import Process, ProcessGoneError, ancestors, descendants, find, name, parent
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.services import wait_for
 
@@ -21,8 +21,9 @@ def principals_hooks(bastion: Bastion) -> set[Process]:
 
 
 def inner_clients(bastion: Bastion) -> set[Process]:
-    """The ssh processes that go to the gateway."""
-    return {process for process in _below_sshd(bastion) if b"gateway" in _words(process) and _is_ssh(process)}
+    """The ssh processes that go to the gateway, and not what such a one has forked to become its relay."""
+    found = {process for process in _below_sshd(bastion) if b"gateway" in _words(process) and _is_ssh(process)}
+    return {process for process in found if _parent(process) not in found}
 
 
 def new_one(found: Callable[[], set[Process]], before: set[Process]) -> Process:
@@ -58,6 +59,13 @@ def _below_sshd(bastion: Bastion) -> list[Process]:
     sshd = find(bastion.sshd.pid)
     assert sshd is not None
     return descendants(sshd)
+
+
+def _parent(process: Process) -> Process | None:
+    try:
+        return parent(process)
+    except ProcessGoneError:
+        return None
 
 
 def _is_ssh(process: Process) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 import pexpect
 import pytest
 
-from hoopjump.daemon.processes import Process, alive
+from hoopjump.daemon.processes import Process, alive, descendants
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.services import wait_for
 from tests.bastion.below import hooks, inner_clients, new_one
@@ -90,7 +90,7 @@ def test_nothing_is_left_when_the_client_is_killed(bastion: Bastion, kind: Kind)
     with running(bastion, kind) as client:
         inner = new_one(lambda: inner_clients(bastion), clients)
         wait_for(lambda: open_rows(bastion) - rows, what="the session at the gateway")
-        ours = {inner} | (hooks(bastion) - others)
+        ours = {inner, *descendants(inner)} | (hooks(bastion) - others)
         client.kill(9) if isinstance(client, pexpect.spawn) else client.kill()
         wait_for(lambda: gone(ours), LEFT, f"the end of {ours}")
     wait_for(lambda: not open_rows(bastion) - rows, what="the end of the session at the gateway")
@@ -101,7 +101,7 @@ def test_nothing_is_left_when_the_client_leaves(bastion: Bastion, kind: Kind) ->
     clients, others = inner_clients(bastion), hooks(bastion)
     with running(bastion, kind) as client:
         inner = new_one(lambda: inner_clients(bastion), clients)
-        ours = {inner} | (hooks(bastion) - others)
+        ours = {inner, *descendants(inner)} | (hooks(bastion) - others)
         client.kill(15) if isinstance(client, pexpect.spawn) else client.terminate()
         wait_for(lambda: gone(ours), LEFT, f"the end of {ours}")
 
@@ -112,7 +112,7 @@ def test_nothing_is_left_of_a_stopped_inner_ssh(bastion: Bastion) -> None:
     clients, others = inner_clients(bastion), hooks(bastion)
     with started(argv) as client:
         inner = new_one(lambda: inner_clients(bastion), clients)
-        ours = {inner} | (hooks(bastion) - others)
+        ours = {inner, *descendants(inner)} | (hooks(bastion) - others)
         wait_for(lambda: state(inner) == "T", 60, what="the inner ssh to be stopped")
         client.kill()
         wait_for(lambda: gone(ours), LEFT, f"the end of {ours}")

@@ -30,8 +30,6 @@ FIRST: Final = 1_000_000
 
 MEGABYTE: Final = 1_000_000
 
-CUT: Final = (255, 0, "")
-
 
 def output_of(size: int) -> tuple[str, str]:
     """A command that prints so many bytes (a multiple of 8), and the SHA-256 of what it prints."""
@@ -54,25 +52,18 @@ def read_late(stream: IO[bytes], pause: float = 0) -> tuple[int, str]:
 
 
 def slow_run(argv: list[str], pause: float = 0) -> tuple[int, int, str]:
-    """Exit status, size and SHA-256 of what a client prints to a slow reader; (255, 0, "") where it is told of a cut.
-
-    An inner ssh whose last write meets a connection that the gateway has closed ends before it has read everything
-    (clientloop.c, packet.c ssh_packet_write_poll). Rare, and never to be taken for success.
-    """
-    with Popen(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE) as client:
+    """Exit status, size and SHA-256 of what a client prints to a slow reader."""
+    with Popen(argv, stdin=PIPE, stdout=PIPE) as client:
         assert client.stdin is not None
         assert client.stdout is not None
-        assert client.stderr is not None
         client.stdin.close()
         size, digest = read_late(client.stdout, pause)
-        said = client.stderr.read()
-        status = client.wait(60)
-    return CUT if status == CUT[0] and b"output-incomplete" in said else (status, size, digest)
+        return client.wait(60), size, digest
 
 
 @pytest.mark.timeout(60 + 5 * RUNS)
 def test_a_slow_reader_gets_every_byte_and_the_status(bastion: Bastion) -> None:
-    """5 MB to a reader that sleeps, time and again: nothing is ever cut in silence, and hardly ever at all.
+    """5 MB to a reader that sleeps, time and again.
 
     Two users side by side: where the gateway loses a status, two sessions of one user at once cannot be told apart.
     """
@@ -83,9 +74,8 @@ def test_a_slow_reader_gets_every_byte_and_the_status(bastion: Bastion) -> None:
         return [result for _ in range(RUNS // 2) if (result := slow_run(argv)) != (status, 5 * MEGABYTE, digest)]
 
     with ThreadPoolExecutor(2) as pool:
-        wrong = [result for found in pool.map(lane, ("alice", "bob"), (0, 7)) for result in found]
-    assert [result for result in wrong if result != CUT] == []
-    assert len(wrong) <= max(1, RUNS // 50)
+        wrong = list(pool.map(lane, ("alice", "bob"), (0, 7)))
+    assert wrong == [[], []]
 
 
 @pytest.mark.parametrize("run", range(LARGE_RUNS))
@@ -93,7 +83,7 @@ def test_ten_times_as_much_is_no_different(bastion: Bastion, run: int) -> None:
     """50 MB, more than a session may hold at once, to a reader with pauses."""
     command, digest = output_of(50 * MEGABYTE)
     argv = bastion.ssh_command("mybash", f"{command}; exit 7")
-    assert slow_run(argv, pause=0.02) in ((7, 50 * MEGABYTE, digest), CUT)
+    assert slow_run(argv, pause=0.02) == (7, 50 * MEGABYTE, digest)
 
 
 def test_error_output_is_whole_too(bastion: Bastion) -> None:

@@ -261,6 +261,7 @@ async def hand_over(found: Scene, command: bytes = b"mybash ls -l") -> Handover:
         deadline=int(found.login.admitted_at) + 600,
         term=None,
         ref="ref23456",
+        relay=False,
     )
 
 

@@ -698,3 +698,18 @@ def test_sessions_of_one_user_share_the_memory_for_unread_output() -> None:
             assert answer.text("output-buffer") == str(whole)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(("told", "carrier"), [((), "ProxyCommand none"), ((("relay", "1"),), "hook relay %h %p")])
+def test_a_hook_is_used_as_relay_only_if_it_says_that_it_is_one(
+    told: tuple[tuple[str, str], ...], carrier: str
+) -> None:
+    """A daemon may be a version newer than the hook."""
+
+    async def story() -> None:
+        async with scene() as found, found.call(("stage", "run"), ("command", "mybash ls"), *told) as talk:
+            assert outcome(await talk.hear())[0] == "run"
+            (config,) = found.directory.glob("handoff/*.conf")
+            assert carrier in config.read_text()
+
+    asyncio.run(story())

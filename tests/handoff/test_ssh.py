@@ -33,6 +33,23 @@ def effective(directory: Path, wanted: Destination, *options: str) -> dict[str, 
     return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
 
 
+def test_the_hook_can_carry_the_connection(tmp_path: Path) -> None:
+    """With a relay ssh talks to the hook, which is told where the gateway is; without one, to the gateway itself."""
+    path = tmp_path / "handoff.conf"
+    path.write_text(config_text(destination(), "/usr/bin/python3 -ISE /usr/lib/hoopjump/hook"))
+    done = subprocess.run(["ssh", "-G", "-F", path, "gateway"], check=True, capture_output=True, text=True)
+    assert "proxycommand /usr/bin/python3 -ISE /usr/lib/hoopjump/hook relay %h %p\n" in done.stdout
+    assert "proxyjump" not in done.stdout
+    assert "proxycommand" not in effective(tmp_path, destination())
+
+
+@pytest.mark.parametrize("relay", ["hook", "/lib/hook;id", "/lib/%u", "/lib/$HOME", "/lib/hook\nUser root"])
+def test_a_relay_that_says_more_than_a_path_is_refused(relay: str) -> None:
+    """The line goes to a shell."""
+    with pytest.raises(HandoffError):
+        config_text(destination(), relay)
+
+
 def test_ssh_reads_what_was_meant(tmp_path: Path) -> None:
     """Every value arrives: the destination, the one agent, the pinned host key, and nothing that opens more."""
     seen = effective(tmp_path, destination())

@@ -67,6 +67,7 @@ def test_session_tells_what_sshd_and_the_client_say(hook: Hook) -> None:
         "term": b"xterm",
         "resource": b"web1",
         "stdin": b"wait",
+        "relay": b"1",
     }
 
 
