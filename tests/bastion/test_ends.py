@@ -210,7 +210,7 @@ def test_jumps_and_pipes_end_with_the_certificate(own: Bastion) -> None:
             (("-W", gateway_address(own)), "bastion", ()),
             (("-N",), "bastion", ()),
         ):
-            identity = own.certificate("bob", valid="-1m:+4s")
+            identity = own.certificate("bob", valid="-1m:+8s")
             argv = own.ssh_command(*arguments, options=options, identity=identity, host=host)
             clients.append((serial_of(identity), stack.enter_context(started(argv))))
         for serial, client in clients:
@@ -227,7 +227,7 @@ def test_jumps_and_pipes_end_with_the_certificate(own: Bastion) -> None:
 
 def test_a_login_has_a_longest_life(new_bastion: Callable[..., Bastion]) -> None:
     """`session.max_login` ends a login whose certificate would last longer."""
-    short = new_bastion(settings={"session": {"max_login": 3}})
+    short = new_bastion(settings={"session": {"max_login": 6}})
     identity = short.certificate("alice")
     with started(short.ssh_command(options=("-N",), identity=identity)) as client:
         ref = opened(short, identity)

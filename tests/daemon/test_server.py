@@ -112,7 +112,7 @@ def test_peer_that_says_nothing_whole_is_dropped(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A frame that does not arrive in time, however slowly it trickles, ends the connection; others are served."""
-    monkeypatch.setattr("hoopjump.daemon.server.FIRST_FRAME_SECONDS", 0.3)
+    monkeypatch.setattr("hoopjump.daemon.server.FIRST_FRAME_SECONDS", 1.0)
 
     async def story() -> None:
         async with yard() as place:
@@ -281,7 +281,7 @@ def test_stopping_daemon_answers_what_it_was_asked() -> None:
             client, silent = await Client.connect(place), await Client.connect(place)
             client.say("slow")
             await begun.wait()
-            stopping = asyncio.create_task(place.server.stop(1.0))
+            stopping = asyncio.create_task(place.server.stop(30.0))
             reply = await client.read()
             assert reply is not None
             assert reply.text("outcome") == "ok"

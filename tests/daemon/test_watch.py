@@ -118,7 +118,7 @@ def test_login_is_cut_at_the_certificate_s_end() -> None:
 
     async def story() -> None:
         async with yard() as place:
-            _, login = await place.opened(seconds=2)
+            _, login = await place.opened(seconds=4)
             await eventually(lambda: login.state is State.CLOSED)
             assert place.sink.kinds()[-2:] == [Kind.LOGIN_CUT, Kind.LOGIN_CLOSED]
             assert place.sink.events[-2].fields["reason"] == "login-ended"

@@ -21,7 +21,7 @@ def keygen(*arguments: object) -> None:
     )
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
     """Wait for something to become true."""
     limit = time.monotonic() + seconds
     while not condition():

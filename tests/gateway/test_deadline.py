@@ -71,7 +71,7 @@ def test_an_answer_that_drips_is_slow_wherever_it_is(
     context, pem = certificate(tmp_path, "server", "127.0.0.1")
     with dripping(first, drop, context if server_tls else None) as (port, calls):
         url = f"http{'s' if client_tls else ''}://127.0.0.1:{port}"
-        client = GatewayClient(section(url, connect_timeout=0.2, read_timeout=0.3, ca_file=pem), KEY)
+        client = GatewayClient(section(url, connect_timeout=1.0, read_timeout=1.0, ca_file=pem), KEY)
         with pytest.raises(GatewayError) as caught:
             client.get("serverinfo")
         assert caught.value.kind == "slow"
@@ -81,7 +81,7 @@ def test_an_answer_that_drips_is_slow_wherever_it_is(
 
 def test_a_kept_connection_has_a_deadline_for_each_call(gateway: Replay) -> None:
     """An answer in time leaves the connection whole, and the next call over it can be cut."""
-    client = GatewayClient(section(gateway.url, connect_timeout=0.2, read_timeout=0.3), KEY)
+    client = GatewayClient(section(gateway.url, connect_timeout=1.0, read_timeout=1.0), KEY)
     ports: set[int] = set()
     stop = threading.Event()
 
