@@ -46,7 +46,9 @@ class SshdSection(Section):
         default=0.1, description="Seconds between looks at a connection that is admitted and not yet a login."
     )
     login_grace: Seconds = Field(
-        default=120, description="Seconds after which an admitted certificate that became no login is forgotten."
+        default=120,
+        description="Seconds after which an admitted certificate that became no login is forgotten; not less than "
+        "sshd's LoginGraceTime.",
     )
 
 

@@ -41,7 +41,10 @@ def check(
     """
     rootless = config.sshd.rootless
     owners = frozenset({0, os.getuid()} if rootless else {0})
-    expected = Expected(version, str(config.trust.user_cas), config.sshd.hook_user, forward_targets(config))
+    section = config.sshd
+    expected = Expected(
+        version, str(config.trust.user_cas), section.hook_user, forward_targets(config), section.login_grace
+    )
     for connection in logins:
         found = effective.ask(sshd, config_file, connection)
         yield from rules.check_login(found, expected)

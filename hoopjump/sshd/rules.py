@@ -66,6 +66,7 @@ class Expected:
     ca_file: str
     hook_user: str
     forward_targets: Sequence[str]
+    login_grace: float
 
 
 def hook_words(effective: Effective) -> list[str]:
@@ -195,6 +196,7 @@ def _check_whole_sshd(effective: Effective, expected: Expected) -> Iterator[Find
     if start.isdigit() and int(start) <= 10:
         text = f"from {start} unauthenticated connections on, sshd refuses some: a burst of logins will see it"
         yield warning("MaxStartups", text, "MaxStartups 200:30:400")
+    yield from _check_grace(effective, expected)
     penalties = effective.one("PerSourcePenalties").lower()
     if expected.version >= Version(9, 8) and penalties not in ("none", "no"):
         exempt = effective.one("PerSourcePenaltyExemptList")
@@ -203,6 +205,22 @@ def _check_whole_sshd(effective: Effective, expected: Expected) -> Iterator[Find
             yield warning("PerSourcePenalties", text, "name shared addresses in PerSourcePenaltyExemptList")
         else:
             yield ok("PerSourcePenalties", f"exempt: {exempt}")
+
+
+def _check_grace(effective: Effective, expected: Expected) -> Iterator[Finding]:
+    """`sshd -T` prints LoginGraceTime in seconds; 0 is no limit."""
+    grace = effective.one("LoginGraceTime")
+    if not grace.isdigit():
+        return
+    if 0 < int(grace) <= expected.login_grace:
+        yield ok("LoginGraceTime", f"{grace} s")
+        return
+    text = (
+        f"{grace if int(grace) else 'no limit'}, but sshd.login_grace is {expected.login_grace:g}: "
+        "who takes longer to authenticate is let in by sshd and known to hoopjump no more"
+    )
+    hint = f"set sshd.login_grace to {grace}" if int(grace) else f"LoginGraceTime {expected.login_grace:g}"
+    yield warning("LoginGraceTime", text, hint)
 
 
 def check_administrator(effective: Effective, login: Effective, name: str) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def effective(version: Version, **changes: str | None) -> Effective:
     """What sshd would say of a login when it is configured right, but for the changes (None: not printed at all)."""
     lines = settings(block(version, krl="/etc/hoopjump/revoked.krl"))[1:]
     lines += ["Subsystem sftp /usr/lib/openssh/sftp-server", "MaxStartups 200:30:400", "PermitUserEnvironment no"]
-    lines += ["DisableForwarding no", "ChrootDirectory none"]
+    lines += ["DisableForwarding no", "ChrootDirectory none", "LoginGraceTime 120"]
     if version >= Version(9, 8):
         lines += ["PerSourcePenalties crash:90 authfail:5", "PerSourcePenaltyExemptList 10.0.0.0/8"]
     kept = [line for line in lines if line.split()[0] not in changes]
@@ -41,4 +41,4 @@ def effective(version: Version, **changes: str | None) -> Effective:
 
 def expected(version: Version) -> Expected:
     """What hoopjump's configuration asks for."""
-    return Expected(version, CA_FILE, "hoopjump-hook", TARGETS)
+    return Expected(version, CA_FILE, "hoopjump-hook", TARGETS, 120.0)

@@ -77,6 +77,8 @@ def test_an_opening_is_a_failure_with_the_next_step(keyword: str, value: str | N
         ("AcceptEnv", "LANG LC_*", "AcceptEnv"),
         ("Subsystem", None, "Subsystem"),
         ("MaxStartups", "10:30:100", "MaxStartups"),
+        ("LoginGraceTime", "121", "LoginGraceTime"),
+        ("LoginGraceTime", "0", "LoginGraceTime"),
         ("PerSourcePenaltyExemptList", "none", "PerSourcePenalties"),
     ],
 )
