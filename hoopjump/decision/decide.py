@@ -71,24 +71,25 @@ def decide(
     whose = Identity(_lookups(certificate, policy), answers)
     owner = whose.rules() + owner_rules(request, whose.user, policy)
     deadline = min(certificate.valid_before, now + policy.max_login)
+    denied, held = first_failed(own), first_failed(owner)
     grants = _grants(certificate, policy)
+    if denied is not None:
+        grants = []
+    elif held is not None:
+        # A terminal, for ssh -t gives up where it gets none, and what the hook says would not be read.
+        grants = [grant for grant in grants if grant in ("restrict", "pty")]
     trace = (
         Check("certificate-format", True, f"{certificate.key_type}, {len(certificate.blob)} bytes"),
         *(item.check for item in own + owner),
-        Check("grants", True, ", ".join(grants)),
+        Check("grants", True, ", ".join(grants) or "none"),
         Check("deadline", True, moment_text(deadline)),
     )
 
-    failed = first_failed(own)
-    if failed is not None:
-        return Verdict(Access.DENY, failed.reason, failed.sentence, trace)
-    principal = _safe_principal(certificate)
-    failed = first_failed(owner)
-    if failed is not None:
-        # A terminal, for ssh -t gives up where it gets none, and what the hook says would not be read.
-        line = f"{','.join(grant for grant in grants if grant in ('restrict', 'pty'))} {principal}"
-        return Verdict(Access.HOLD, failed.reason, failed.sentence, trace, line, deadline, whose.user, whose.value)
-    line = f"{','.join(grants)} {principal}"
+    if denied is not None:
+        return Verdict(Access.DENY, denied.reason, denied.sentence, trace)
+    line = f"{','.join(grants)} {_safe_principal(certificate)}"
+    if held is not None:
+        return Verdict(Access.HOLD, held.reason, held.sentence, trace, line, deadline, whose.user, whose.value)
     sentence = Reason.ALLOWED.sentence()
     return Verdict(Access.ALLOW, Reason.ALLOWED, sentence, trace, line, deadline, whose.user, whose.value)
 

@@ -122,6 +122,20 @@ def test_a_target_that_could_open_more_is_no_policy(target: str) -> None:
         replace(POLICY, forward_targets=(target,))
 
 
+@pytest.mark.parametrize(
+    ("verdict", "granted"),
+    [
+        (login(), 'restrict, pty, port-forwarding, permitopen="192.0.2.10:12222"'),
+        (login(Forged(principals=principals("nobody@x.io"))), "restrict, pty"),
+        (login(now=NOW + 100_000_000), "none"),
+    ],
+    ids=["allowed", "held", "denied"],
+)
+def test_the_trace_tells_what_was_granted(verdict: Verdict, granted: str) -> None:
+    """Not what the certificate would have permitted to somebody who may go on."""
+    assert [check.detail for check in verdict.trace if check.name == "grants"] == [granted]
+
+
 # What is wrong with the certificate: denied, and sshd gets no line.
 
 DENIED: dict[str, tuple[Forged, Reason]] = {
