@@ -165,11 +165,13 @@ class LoginTable:
             )
             login.ref = new_reference() if news else login.ref
             login.admission = admission
+        changed = news or login.state is not State.ADMITTED or login.bystanders != bystanders
         login.admitted_at = now
         login.state = State.ADMITTED
         login.opened_at = None
         login.bystanders = bystanders
-        self.put(login)
+        if changed:
+            self.put(login)
         return login, news
 
     def put(self, login: Login) -> None:

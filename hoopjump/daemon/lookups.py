@@ -45,7 +45,7 @@ class Lookups:
         self._limit = limit
         self._clock = clock
         self._kept: OrderedDict[Lookup, tuple[Found, float]] = OrderedDict()
-        self._flights: dict[Lookup, asyncio.Task[Answer]] = {}
+        self._flights: dict[Lookup, tuple[asyncio.Task[Answer], float]] = {}
 
     async def answers(self, lookups: Iterable[Lookup], until: float) -> dict[Lookup, Answer]:
         """The answer to each lookup, all within the limit; what is late is :class:`Unavailable`, and slow.
@@ -72,22 +72,27 @@ class Lookups:
         return answers
 
     def _flight(self, lookup: Lookup, until: float) -> asyncio.Task[Answer]:
-        flight = self._flights.get(lookup)
-        if flight is None:
-            flight = asyncio.get_running_loop().create_task(self._ask(lookup, until))
-            self._flights[lookup] = flight
+        loop = asyncio.get_running_loop()
+        flight, begun = self._flights.get(lookup, (None, 0.0))
+        # One that is late already would make this asker late as well, also where the gateway has recovered.
+        if flight is None or loop.time() > begun + self._limit:
+            flight = loop.create_task(self._ask(lookup, until))
+            self._flights[lookup] = (flight, loop.time())
         return flight
 
     async def _ask(self, lookup: Lookup, until: float) -> Answer:
+        # Kept from the question on, so that an answer that was long under way is not believed for longer.
+        until = min(self._clock() + self._cache, until)
         try:
             answer = await self._threads.ask(lookup, lambda: self._directory.answer(lookup))
         except Exception as error:
             log.exception("the directory failed")
             return Unavailable(type(error).__name__)
         finally:
-            del self._flights[lookup]
+            if self._flights.get(lookup, (None,))[0] is asyncio.current_task():
+                del self._flights[lookup]
         if isinstance(answer, Found):
-            self._kept[lookup] = (answer, min(self._clock() + self._cache, until))
+            self._kept[lookup] = (answer, until)
             self._kept.move_to_end(lookup)
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import pwd
 import time
 from collections.abc import Callable
-from typing import Final
 
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind, certificate_facts, new_reference, trace_lines
 from hoopjump.daemon import processes
+from hoopjump.daemon.accounts import AccountUids
 from hoopjump.daemon.logins import Admission, LoginTable
 from hoopjump.daemon.lookups import Lookups
 from hoopjump.daemon.policy import PolicySource
@@ -26,8 +25,6 @@ from hoopjump.decision.certificate import Certificate, CertificateError, read_ce
 from hoopjump.decision.decide import decide, wanted_lookups
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.values import Access, LoginRequest, Verdict
-
-ACCOUNT_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +50,7 @@ class Principals:
         self._audit = audit
         self._rootless = rootless
         self._clock = clock
+        self._accounts = AccountUids()
 
     async def handle(self, call: Call) -> None:
         """Answer with a line or a denial."""
@@ -111,13 +109,9 @@ class Principals:
         return monitor if self._rootless or processes.owner(monitor) == 0 else None
 
     async def _uid(self, account: str) -> int | None:
-        """The account's uid. The account database may be a network away, so it is asked beside the event loop."""
-        try:
-            async with asyncio.timeout(ACCOUNT_SECONDS):
-                entry = await asyncio.to_thread(pwd.getpwnam, account)
-        except (KeyError, ValueError, TimeoutError):
-            return None
-        return entry.pw_uid if entry.pw_uid != 0 or self._rootless else None
+        """The uid of an account that logins may have, which root's is not."""
+        uid = await self._accounts.uid(account)
+        return uid if uid != 0 or self._rootless else None
 
     def _admit(self, call: Call, monitor: Process, admission: Admission, fields: Fields) -> None:
         bystanders = frozenset(processes.children(monitor)) - {call.peer} if self._rootless else frozenset()

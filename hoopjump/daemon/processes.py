@@ -142,10 +142,9 @@ def name(process: Process) -> str:
 
 def owner(process: Process) -> int:
     """The real uid; raises :class:`ProcessGoneError`."""
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_bytes()
-    except OSError:
-        raise ProcessGoneError(process.pid) from None
+    status = _read(f"/proc/{process.pid}/status")
+    if status is None:
+        raise ProcessGoneError(process.pid)
     uids = next((line for line in status.split(b"\n") if line.startswith(b"Uid:")), None)
     _stat_of(process)
     if uids is None:
@@ -239,11 +238,23 @@ def _stat_of(process: Process) -> _Stat:
     return stat
 
 
-def _stat(pid: int) -> _Stat | None:
+def _read(path: str) -> bytes | None:
+    """A file of /proc, which gives all it has at once; a login reads some thirty, so each system call counts."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - a hot path; pathlib doubles its cost
-            text = file.read(4096)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
+        return None
+    try:
+        return os.read(descriptor, 8192)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _stat(pid: int) -> _Stat | None:
+    text = _read(f"/proc/{pid}/stat")
+    if text is None:
         return None
     # The name stands in parentheses and may hold any byte, parentheses and spaces included: its end is the last one.
     head, separator, tail = text.rpartition(b")")

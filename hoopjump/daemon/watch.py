@@ -24,6 +24,7 @@ from hoopjump.decision.reasons import Reason
 
 CUT_SECONDS: Final = 5.0
 LEFTOVER_SECONDS: Final = 2.0
+LOOKS_PER_SECOND: Final = 100  # at all logins that are awaited; many at once are looked at less often each
 LOOK_SECONDS: Final = 60.0  # a timer follows the monotonic clock; the deadline is on the other one
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Watch:
         self._sshd = sshd
         self._clock = clock
         self._watched: dict[Process, _Watched] = {}
+        self._awaited: set[Process] = set()
         self._endings = Endings()
 
     def resume(self) -> None:
@@ -82,6 +84,7 @@ class Watch:
             return
         login.state = State.OPEN
         login.opened_at = self._clock()
+        self._awaited.discard(login.monitor)
         watched = self._watched.get(login.monitor)
         if watched is not None and watched.poll is not None:
             watched.poll.cancel()
@@ -105,11 +108,13 @@ class Watch:
         for watched in self._watched.values():
             watched.release()
         self._watched.clear()
+        self._awaited.clear()
         self._endings.finish()
 
     def _later(self, login: Login, watched: _Watched) -> None:
-        loop = asyncio.get_running_loop()
-        watched.poll = loop.call_later(self._sshd.poll_interval, self._look_for_child, login, watched)
+        self._awaited.add(login.monitor)
+        delay = max(self._sshd.poll_interval, len(self._awaited) / LOOKS_PER_SECOND)
+        watched.poll = asyncio.get_running_loop().call_later(delay, self._look_for_child, login, watched)
 
     def _look_for_child(self, login: Login, watched: _Watched) -> None:
         watched.poll = None
@@ -163,6 +168,7 @@ class Watch:
             self._record(Kind.FORGOTTEN, login)
 
     def _finish(self, login: Login) -> None:
+        self._awaited.discard(login.monitor)
         watched = self._watched.pop(login.monitor, None)
         if watched is not None:
             watched.release()

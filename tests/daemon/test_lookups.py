@@ -1,0 +1,92 @@
+"""Asking the directory: once for all who ask the same, and never the slower for a question that is late already."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from hoopjump.daemon.lookups import Lookups
+from hoopjump.daemon.threads import Threads
+from hoopjump.decision.values import Answer, Found, Lookup, Unavailable
+from tests.daemon.yard import ALICE, eventually
+
+WANTED = Lookup("email", ALICE.email)
+
+
+class Held:
+    """A directory whose first questions hang until they are released."""
+
+    def __init__(self, hanging: int) -> None:
+        self.asked = 0
+        self.release = threading.Event()
+        self._hanging = hanging
+
+    def answer(self, lookup: Lookup) -> Answer:
+        """Who has this value; counts the questions."""
+        self.asked += 1
+        if self.asked <= self._hanging:
+            self.release.wait(30)
+        return Found(ALICE)
+
+
+async def ask(lookups: Lookups) -> Answer:
+    return (await lookups.answers([WANTED], until=1e12))[WANTED]
+
+
+def test_identical_questions_in_flight_are_one() -> None:
+    """Ten who ask at once cost the gateway one request."""
+
+    async def story() -> None:
+        directory = Held(hanging=1)
+        lookups = Lookups(directory, Threads(8), cache=30, limit=30)
+        asking = [asyncio.ensure_future(ask(lookups)) for _ in range(10)]
+        await eventually(lambda: directory.asked == 1)
+        directory.release.set()
+        assert await asyncio.gather(*asking) == [Found(ALICE)] * 10
+        assert directory.asked == 1
+
+    asyncio.run(story())
+
+
+def test_question_that_is_late_is_not_waited_for_again() -> None:
+    """A gateway that has recovered answers the next login, though an earlier question still hangs."""
+
+    async def story() -> None:
+        directory = Held(hanging=1)
+        lookups = Lookups(directory, Threads(8), cache=30, limit=0.2)
+        first = await ask(lookups)
+        assert isinstance(first, Unavailable)
+        assert first.slow
+        lookups = patient(lookups)
+        assert await ask(lookups) == Found(ALICE)
+        assert directory.asked == 2
+        directory.release.set()
+
+    asyncio.run(story())
+
+
+def patient(lookups: Lookups) -> Lookups:
+    """The same, with so long a limit that a loaded machine is no failure; what is late stays late."""
+    late = asyncio.get_running_loop().time() - 60
+    lookups._flights = {key: (task, late) for key, (task, _) in lookups._flights.items()}
+    lookups._limit = 30
+    return lookups
+
+
+def test_answer_is_kept_from_the_question_on() -> None:
+    """What was long under way is not believed for longer than the cache's time after it was asked."""
+
+    async def story() -> None:
+        now = [1000.0]
+        directory = Held(hanging=1)
+        lookups = Lookups(directory, Threads(8), cache=30, limit=30, clock=lambda: now[0])
+        asking = asyncio.ensure_future(ask(lookups))
+        await eventually(lambda: directory.asked == 1)
+        now[0] += 29
+        directory.release.set()
+        assert await asking == Found(ALICE)
+        now[0] += 2
+        assert await ask(lookups) == Found(ALICE)
+        assert directory.asked == 2
+
+    asyncio.run(story())
