@@ -126,7 +126,8 @@ def public_jwk(data: bytes, name: str) -> dict[str, str]:
         key = load_pem_private_key(data, None).public_key() if b"PRIVATE KEY" in data else load_pem_public_key(data)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise HoopjumpError(f"{name}: not an unencrypted key in PEM") from error
-    if isinstance(key, PublicPrimitive):
+    # P-521 has thumbprints, but no algorithm here.
+    if isinstance(key, PublicPrimitive) and not (isinstance(key, ec.EllipticCurvePublicKey) and key.key_size > 384):
         with contextlib.suppress(ValueError):
             return {**public_members(key), "kid": thumbprint(key), "use": "sig"}
     raise HoopjumpError(f"{name}: not an RSA, P-256, P-384 or Ed25519 key")

@@ -63,6 +63,8 @@ def policy_of(config: Config, trusted_cas: frozenset[bytes]) -> Policy:
         ),
         forward_targets=(f"{_bracketed(gateway.ssh_host)}:{gateway.ssh_port}",),
         max_login=int(config.session.max_login),
+        session_use=config.tokens.session,
+        forward_use=config.tokens.forward,
     )
 
 

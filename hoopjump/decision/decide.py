@@ -25,9 +25,21 @@ from hoopjump.decision.certificate import (
 )
 from hoopjump.decision.moments import moment_text
 from hoopjump.decision.owner import Identity, owner_rules
+from hoopjump.decision.presented import token_rules
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.rules import Rule, first_failed, rule
-from hoopjump.decision.values import Access, Answer, Check, LoginRequest, Lookup, Policy, Verdict
+from hoopjump.decision.values import (
+    Access,
+    Answer,
+    Check,
+    LoginRequest,
+    Lookup,
+    Policy,
+    Presented,
+    RefusedToken,
+    Token,
+    Verdict,
+)
 
 RSA_SMALLEST: Final = 2048
 
@@ -51,17 +63,18 @@ def _lookups(certificate: Certificate, policy: Policy) -> tuple[Lookup, ...]:
     return tuple(Lookup(policy.user_attribute, value) for value in dict.fromkeys(values) if value)
 
 
-def decide(
+def decide(  # noqa: PLR0917 - the facts of a login, all of them
     request: LoginRequest,
     certificate: Certificate | CertificateError,
     answers: Mapping[Lookup, Answer],
     policy: Policy,
     now: int,
+    embedded: Presented = None,
 ) -> Verdict:
     """Decide a login attempt.
 
     ``answers`` holds the directory's answer to each of :func:`wanted_lookups`; a missing one counts as unavailable.
-    ``now`` is in Unix seconds.
+    ``embedded`` is the certificate's token, as it stands where tokens are looked at. ``now`` is in Unix seconds.
     """
     if isinstance(certificate, CertificateError):
         fault = Check("certificate-format", False, str(certificate))
@@ -69,10 +82,14 @@ def decide(
 
     own = _check_certificate(request, certificate, policy, now)
     whose = Identity(_lookups(certificate, policy), answers)
+    presented = embedded if policy.tokens else None
+    token = presented if isinstance(presented, Token) else None
     owner = whose.rules() + owner_rules(request, whose.user, policy)
-    deadline = min(certificate.valid_before, now + policy.max_login)
+    owner += token_rules("certificate", presented, whose.user)
+    ends = (certificate.valid_before, now + policy.max_login, *((token.ends,) if token else ()))
+    deadline = min(ends)
     denied, held = first_failed(own), first_failed(owner)
-    grants = _grants(certificate, policy)
+    grants = _grants(certificate, policy, token)
     if denied is not None:
         grants = []
     elif held is not None:
@@ -81,6 +98,7 @@ def decide(
     trace = (
         Check("certificate-format", True, f"{certificate.key_type}, {len(certificate.blob)} bytes"),
         *(item.check for item in own + owner),
+        *_forward_token(policy, presented),
         Check("grants", True, ", ".join(grants) or "none"),
         Check("deadline", True, moment_text(deadline)),
     )
@@ -91,7 +109,17 @@ def decide(
     if held is not None:
         return Verdict(Access.HOLD, held.reason, held.sentence, trace, line, deadline, whose.user, whose.value)
     sentence = Reason.ALLOWED.sentence()
-    return Verdict(Access.ALLOW, Reason.ALLOWED, sentence, trace, line, deadline, whose.user, whose.value)
+    return Verdict(Access.ALLOW, Reason.ALLOWED, sentence, trace, line, deadline, whose.user, whose.value, token)
+
+
+def _forward_token(policy: Policy, presented: Presented) -> tuple[Check, ...]:
+    """Nobody is refused for want of it: whether a login will forward is not known before it does."""
+    if policy.forward_use == "never":
+        return ()
+    found = {Token: "in the certificate", RefusedToken: "refused"}.get(type(presented), "none in the certificate")
+    missing = policy.forward_use == "required" and not isinstance(presented, Token)
+    detail = f"{policy.forward_use}; {found}"
+    return (Check("token-forward", not missing, f"{detail}: no forwards" if missing else detail),)
 
 
 def _check_certificate(request: LoginRequest, certificate: Certificate, policy: Policy, now: int) -> tuple[Rule, ...]:
@@ -179,15 +207,17 @@ def _safe_principal(certificate: Certificate) -> str | None:
     return next((name for name in certificate.principals if _SAFE_PRINCIPAL.match(name)), None)
 
 
-def _grants(certificate: Certificate, policy: Policy) -> list[str]:
+def _grants(certificate: Certificate, policy: Policy, token: Token | None) -> list[str]:
     """The options of the principals line; sshd ANDs them with the certificate's (auth-options.c sshauthopt_merge).
 
-    ``port-forwarding`` without ``permitopen`` would open every target, so it is not given without one.
+    ``port-forwarding`` without ``permitopen`` would open every target, so it is not given without one. Where forwards
+    need a token it is not given without that either.
     """
     grants = ["restrict"]
     if certificate.permits("permit-pty"):
         grants.append("pty")
-    if certificate.permits("permit-port-forwarding") and policy.forward_targets:
+    lacking = policy.forward_use == "required" and token is None
+    if certificate.permits("permit-port-forwarding") and policy.forward_targets and not lacking:
         grants.append("port-forwarding")
         grants += [f'permitopen="{target}"' for target in policy.forward_targets]
     return grants

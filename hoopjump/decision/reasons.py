@@ -142,6 +142,11 @@ class Reason(Enum):
         "Your certificate lacks permit-pty, which the gateway wants for every session, with or without a terminal.",
         "issue the certificate with the extension permit-pty",
     )
+    IDENTITY_UNUSABLE = Explanation(
+        "identity-unusable",
+        "The name in your certificate cannot be a login name at the gateway.",
+        "ssh takes letters, digits and ._@:|+- ; with gateway.cert_attribute key_id the name is not the login name",
+    )
     ROLE_MISSING = Explanation(
         "role-missing",
         "Name the resource role you want to use.",
@@ -245,6 +250,14 @@ class Reason(Enum):
     TOKEN_CLAIM_MALFORMED = token_reasons.CLAIM_MALFORMED
     TOKEN_USER_MISSING = token_reasons.USER_MISSING
     TOKEN_EMAIL_UNVERIFIED = token_reasons.EMAIL_UNVERIFIED
+    TOKEN_KEY_DROPPED = token_reasons.KEY_DROPPED
+    TOKEN_KEYS_UNAVAILABLE = token_reasons.KEYS_UNAVAILABLE
+    TOKEN_REQUIRED = token_reasons.REQUIRED
+    TOKEN_MISPLACED = token_reasons.MISPLACED
+    TOKEN_NOT_FOR_CERTIFICATES = token_reasons.NOT_FOR_CERTIFICATES
+    TOKEN_UNBOUND = token_reasons.UNBOUND
+    TOKEN_OTHER_KEY = token_reasons.OTHER_KEY
+    TOKEN_OTHER_USER = token_reasons.OTHER_USER
 
     # A certificate for a token: hoopjump-ca refuses to issue it.
     REQUEST_MALFORMED = ca_reasons.REQUEST_MALFORMED

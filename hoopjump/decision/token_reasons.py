@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hoopjump.decision.explanation import Explanation
+from hoopjump.decision.explanation import EX_UNAVAILABLE, Explanation
 
 MALFORMED: Final = Explanation(
     "token-malformed",
@@ -175,4 +175,46 @@ EMAIL_UNVERIFIED: Final = Explanation(
     "token-email-unverified",
     "The e-mail address in the token is not verified.",
     "have the provider verify the address, or know users by `sub`",
+)
+KEY_DROPPED: Final = Explanation(
+    "token-key-dropped",
+    "The token was signed with a key that is no longer taken here.",
+    "get a new one; `hoopjump keys list` shows which keys an administrator has dropped",
+)
+KEYS_UNAVAILABLE: Final = Explanation(
+    "token-keys-unavailable",
+    "The keys of the token's issuer cannot be had just now; please try again.",
+    "`hoopjump keys list` shows why; they are asked for again all the time",
+    EX_UNAVAILABLE,
+)
+REQUIRED: Final = Explanation(
+    "token-required",
+    "A token of your identity provider is needed here.",
+    "put one into HOOPJUMP_TOKEN and send it (ssh -o SendEnv=HOOPJUMP_TOKEN), or log in with a certificate that holds "
+    "one",
+)
+MISPLACED: Final = Explanation(
+    "token-misplaced",
+    "The token is bound to a key, and counts only inside that key's certificate.",
+    "send the identity provider's own token in HOOPJUMP_TOKEN, not the one of a certificate",
+)
+NOT_FOR_CERTIFICATES: Final = Explanation(
+    "token-not-for-certificates",
+    "The token in the certificate is of an issuer whose tokens must never be in one.",
+    "a certificate is public: whoever saw it has this token, so have it ended; only issuers with `bound` may embed",
+)
+UNBOUND: Final = Explanation(
+    "token-unbound",
+    "The token in the certificate is not bound to a key.",
+    "it needs `cnf` with the thumbprint `jkt` of the certificate's key (RFC 7800, RFC 7638)",
+)
+OTHER_KEY: Final = Explanation(
+    "token-other-key",
+    "The token in the certificate is bound to another key.",
+    "the token was taken from another certificate; have this one issued again",
+)
+OTHER_USER: Final = Explanation(
+    "token-other-user",
+    "The token and the certificate are not of the same person.",
+    "the log has both names; the claim and the attribute compared are user_claim and user_attribute of the issuer",
 )

@@ -15,6 +15,7 @@ _FORWARD_TARGET = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}\Z
 
 CertAttribute = Literal["principal", "key_id"]
 UserAttribute = Literal["email", "subject", "user_id"]
+TokenUse = Literal["never", "optional", "required"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,34 @@ class Unavailable:
 Answer = Found | Missing | Ambiguous | Unavailable
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that came with a login, verified, and in the place where tokens of its issuer count.
+
+    ``user`` is what its user claim says, ``attribute`` the gateway's user attribute to compare that with; it holds
+    until ``ends`` (Unix seconds, exclusive, leeway included).
+    """
+
+    issuer: str
+    subject: str
+    user: str
+    attribute: Literal["email", "subject"]
+    groups: tuple[str, ...]
+    ends: int
+    token_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedToken:
+    """A token came with a login, and is refused; ``detail`` is for the log."""
+
+    reason: Reason
+    detail: str
+
+
+Presented = Token | RefusedToken | None
+
+
 class Access(Enum):
     """What a login gets: everything its certificate permits, an explanation only, or nothing at all."""
 
@@ -106,6 +135,13 @@ class Policy:
     accounts: Accounts
     forward_targets: tuple[str, ...]
     max_login: int
+    session_use: TokenUse = "never"
+    forward_use: TokenUse = "never"
+
+    @property
+    def tokens(self) -> bool:
+        """Whether tokens are looked at."""
+        return (self.session_use, self.forward_use) != ("never", "never")
 
     def __post_init__(self) -> None:
         for target in self.forward_targets:
@@ -135,7 +171,8 @@ class Verdict:
     """The answer to a login attempt.
 
     ``line`` is the principals line for sshd (None exactly when ``access`` is DENY); ``deadline`` is in Unix seconds;
-    ``identity`` is the certificate's value that resolved to ``user``; ``sentence`` is what the user may be told.
+    ``identity`` is the certificate's value that resolved to ``user``; ``sentence`` is what the user may be told;
+    ``token`` is the certificate's, where it counts.
     """
 
     access: Access
@@ -146,3 +183,4 @@ class Verdict:
     deadline: int | None = None
     user: User | None = None
     identity: str | None = None
+    token: Token | None = None

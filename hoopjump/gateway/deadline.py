@@ -78,24 +78,30 @@ def _hold(connection: socket.socket | None) -> None:
         current.hold(connection)
 
 
-class _Held:
+class Held:
     """A connection that the call in this thread can cut: a new one from before TLS on, a kept one when it is used."""
 
     def _new_conn(self) -> socket.socket:
-        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        made = self._connect()
         _hold(made)
         return made
 
+    def _connect(self) -> socket.socket:
+        """Make a connection, as urllib3 does unless a subclass knows better."""
+        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        return made
+
     def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
+        """Send a request on a connection that can be cut."""
         _hold(self.sock)  # type: ignore[attr-defined]
         super().request(*arguments, **options)  # type: ignore[misc]
 
 
-class _HeldConnection(_Held, HTTPConnection):
+class _HeldConnection(Held, HTTPConnection):
     pass
 
 
-class _HeldTlsConnection(_Held, HTTPSConnection):
+class _HeldTlsConnection(Held, HTTPSConnection):
     pass
 
 

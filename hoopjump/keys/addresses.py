@@ -1,0 +1,35 @@
+"""Which addresses are public: what a provider's name may lead to unless the configuration allows more."""
+
+from __future__ import annotations
+
+import ipaddress
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+# RFC 4291 section 2.5.5.1: IPv4-compatible, of no use any more.
+_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+
+
+def is_public(text: str) -> bool:
+    """Whether an address is one of the Internet's, and so is the IPv4 address that it may wrap."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        wrapped = _wrapped(address)
+        if wrapped is not None:
+            return is_public(str(wrapped))
+    special = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
+    return address.is_global and not special
+
+
+def _wrapped(address: IPv6Address) -> IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address in _NAT64 or address in _COMPATIBLE:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return None

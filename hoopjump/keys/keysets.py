@@ -1,0 +1,303 @@
+"""The keys of all configured issuers, kept fresh beside whoever verifies tokens with them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hoopjump.config import TokenIssuerSection
+from hoopjump.decision.jose import TokenError, decode_segment, parse_object
+from hoopjump.decision.jwk import Key, KeySet
+from hoopjump.decision.reasons import Reason
+from hoopjump.decision.token import VerifiedToken, verify
+from hoopjump.decision.token_memory import VerifiedTokens
+from hoopjump.decision.token_policy import SharedSecret, TrustedIssuer
+from hoopjump.errors import HoopjumpError
+from hoopjump.keys.dropped import Dropped, read_dropped, without, write_dropped
+from hoopjump.keys.freshness import Standing, Validator, asked, confirmed, failed
+from hoopjump.keys.sources import Loaded, load_keys, shared_secret
+
+# What a refresh may cure: a key that has come since, and a provider that was down.
+_CURABLE: Final = frozenset({Reason.TOKEN_KEY_UNKNOWN, Reason.TOKEN_KEYS_UNAVAILABLE})
+_UNKNOWN: Final = frozenset({Reason.TOKEN_KEY_UNKNOWN, Reason.TOKEN_KEY_UNNAMED})
+_EMPTY: Final = KeySet.of()
+
+log = logging.getLogger(__name__)
+
+Loader = Callable[[TokenIssuerSection, Validator | None], Loaded]
+
+
+@dataclass(slots=True)
+class _Line:
+    """One issuer: ``loading`` is held by whoever asks its provider."""
+
+    section: TokenIssuerSection
+    secret: SharedSecret | None
+    standing: Standing = field(default_factory=Standing)
+    loading: threading.Lock = field(default_factory=threading.Lock)
+    refusing: bool = False
+
+
+class KeySets:
+    """Verifies tokens of the configured issuers; safe to share between threads.
+
+    Without :meth:`start` keys are loaded when a token first needs them. ``state`` is the file of dropped keys; None
+    keeps them in memory. ``clock`` is steady, in seconds. Raises :class:`HoopjumpError` for a secret or a file that
+    cannot be used.
+    """
+
+    def __init__(
+        self,
+        sections: Iterable[TokenIssuerSection],
+        state: Path | None = None,
+        *,
+        load: Loader = load_keys,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lines = {section.issuer: _Line(section, shared_secret(section)) for section in sections}
+        self._state = state
+        self._load = load
+        self._clock = clock
+        self._dropped = frozenset() if state is None else read_dropped(state)
+        self._lock = threading.Lock()  # of what follows, of the standings, and of what was dropped
+        self._memory = VerifiedTokens()
+        self._trusted: Mapping[str, TrustedIssuer] = {}
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+        with self._lock:
+            self._settle()
+
+    # -- Verifying ---------------------------------------------------------------------------------------------------
+
+    def trusted(self) -> Mapping[str, TrustedIssuer]:
+        """The issuers with their keys as they are now; one whose keys cannot be had has none."""
+        self._refuse_what_is_too_old()
+        return self._trusted
+
+    def section(self, issuer: str) -> TokenIssuerSection:
+        """How an issuer is configured; raises :class:`KeyError`."""
+        return self._lines[issuer].section
+
+    def verify_known(self, token: bytes, now: float) -> VerifiedToken:
+        """Verify a token with the keys at hand, without waiting for anything; ``now`` is Unix seconds.
+
+        Raises :class:`TokenError`.
+        """
+        trusted = self.trusted()
+        with self._lock:
+            found = self._memory.get(token, now)
+        if found is not None:
+            return found
+        try:
+            verified = verify(token, trusted, now)
+        except TokenError as error:
+            line = self._named(token) if error.reason in _UNKNOWN else None
+            if line is not None and not self._believed(line):
+                fault = line.standing.fault or "not fetched yet"
+                raise TokenError(Reason.TOKEN_KEYS_UNAVAILABLE, fault[:400]) from None
+            raise
+        with self._lock:
+            # A refresh in between may have taken the key out.
+            if self._trusted is trusted:
+                self._memory.remember(token, verified)
+        return verified
+
+    def verify(self, token: bytes, now: float) -> VerifiedToken:
+        """Verify a token; where its key is not known, ask the provider first, if that was not done a moment ago.
+
+        That may block for some seconds. Raises :class:`TokenError`.
+        """
+        try:
+            return self.verify_known(token, now)
+        except TokenError as error:
+            line = self._curable(token, error)
+            if line is None:
+                raise
+            seen = line.standing
+        with line.loading:
+            if line.standing.confirmed_at == seen.confirmed_at and line.standing.may_ask(self._clock()):
+                self._ask(line)
+        return self.verify_known(token, now)
+
+    def worth_asking(self, token: bytes, error: TokenError) -> bool:
+        """Whether :meth:`verify` would ask, or wait for somebody who does."""
+        line = self._curable(token, error)
+        return line is not None and (line.loading.locked() or line.standing.may_ask(self._clock()))
+
+    def _curable(self, token: bytes, error: TokenError) -> _Line | None:
+        line = self._named(token) if error.reason in _CURABLE else None
+        return None if line is None or line.secret is not None else line
+
+    def _named(self, token: bytes) -> _Line | None:
+        """The issuer that a token names; it has been read before, so it can be."""
+        issuer = parse_object(decode_segment(token.split(b".")[1])).get("iss")
+        return self._lines.get(issuer) if type(issuer) is str else None
+
+    # -- Keeping fresh -----------------------------------------------------------------------------------------------
+
+    def start(self, seconds: float) -> None:
+        """Keep all keys fresh from now on, and wait at most ``seconds`` for the first answers."""
+        for line in self._lines.values():
+            if line.secret is None:
+                name = f"keys of {line.section.issuer}"
+                self._threads.append(threading.Thread(target=self._follow, args=(line,), name=name, daemon=True))
+        for thread in self._threads:
+            thread.start()
+        end = time.monotonic() + seconds
+        waiting = [line for line in self._lines.values() if line.secret is None]
+        while waiting and time.monotonic() < end and not self._stopped.wait(0.01):
+            waiting = [line for line in waiting if line.standing.keys is None and not line.standing.failures]
+
+    def stop(self) -> None:
+        """Ask for nothing more; a question under way is left to itself."""
+        self._stopped.set()
+
+    def refresh(self, issuer: str) -> None:
+        """Ask for an issuer's keys now; raises :class:`KeyError`. What comes of it is in :meth:`rows`. Blocks."""
+        line = self._lines[issuer]
+        if line.secret is None:
+            with line.loading:
+                self._ask(line)
+
+    def _follow(self, line: _Line) -> None:
+        while not self._stopped.is_set():
+            with line.loading:
+                if self._clock() >= line.standing.due_at:
+                    self._ask(line)
+            self._refuse_what_is_too_old()
+            now, standing = self._clock(), line.standing
+            moments = [standing.due_at, standing.believed_until(line.section.kept)]
+            self._stopped.wait(min((moment - now for moment in moments if moment > now), default=0.1))
+
+    def _ask(self, line: _Line) -> None:
+        """Load the keys of an issuer; ``line.loading`` is held."""
+        issuer, before = line.section.issuer, line.standing
+        line.standing = asked(before, self._clock())
+        try:
+            loaded = self._load(line.section, before.validator if before.keys is not None else None)
+        except HoopjumpError as error:
+            self._fail(line, error.message)
+        except Exception as error:
+            log.exception("the keys of %s could not be loaded", issuer)
+            self._fail(line, type(error).__name__)
+        else:
+            with self._lock:
+                line.standing = confirmed(line.standing, self._clock(), loaded.keys, loaded.validator, loaded.seconds)
+                self._settle()
+            if before.keys is None or before.failures:
+                log.info("%d keys of %s are there", len(line.standing.keys.keys if line.standing.keys else ()), issuer)
+            elif loaded.keys is not None and _prints(loaded.keys) != _prints(before.keys):
+                log.info("the keys of %s have changed: there are %d", issuer, len(loaded.keys.keys))
+
+    def _fail(self, line: _Line, fault: str) -> None:
+        with self._lock:
+            line.standing = failed(line.standing, self._clock(), fault)
+        left = line.standing.believed_until(line.section.kept) - self._clock()
+        what = f"the old ones count for {left:.0f} s" if left > 0 else "its tokens are refused"
+        log.warning("the keys of %s cannot be had, %s: %s", line.section.issuer, what, fault)
+
+    def _believed(self, line: _Line) -> bool:
+        return line.secret is not None or self._clock() < line.standing.believed_until(line.section.kept)
+
+    def _refuse_what_is_too_old(self) -> None:
+        for line in self._lines.values():
+            if line.standing.keys is not None and not line.refusing and not self._believed(line):
+                with self._lock:
+                    if line.refusing:
+                        continue
+                    self._settle()
+                log.error(
+                    "the keys of %s are too old (%s): its tokens are refused (%s)",
+                    line.section.issuer,
+                    line.standing.fault or "not refreshed",
+                    Reason.TOKEN_KEYS_UNAVAILABLE.code,
+                )
+
+    def _settle(self) -> None:
+        """Have what is trusted follow from standings and dropped keys, and forget tokens of other keys."""
+        trusted: dict[str, TrustedIssuer] = {}
+        for issuer, line in self._lines.items():
+            line.refusing = not self._believed(line)
+            if line.secret is not None:
+                trusted[issuer] = TrustedIssuer(line.section.policy(), line.secret)
+                continue
+            keys = _EMPTY
+            if line.standing.keys is not None and not line.refusing:
+                keys = without(line.standing.keys, issuer, self._dropped)
+            self._memory.keep_keys(issuer, {key.thumbprint for key in keys.keys if key.flaw is None})
+            trusted[issuer] = TrustedIssuer(line.section.policy(), keys)
+        self._trusted = trusted
+
+    # -- Administration ----------------------------------------------------------------------------------------------
+
+    def drop(self, kid: str) -> list[str]:
+        """Have a key, by its name or thumbprint, verify nothing more; the issuers that have it. Raises OSError."""
+        found = {
+            Dropped(issuer, key.kid, key.thumbprint)
+            for issuer, line in self._lines.items()
+            for key in (line.standing.keys.keys if line.standing.keys else ())
+            if kid in (key.kid, key.thumbprint)
+        }
+        self._set_dropped(self._dropped | found)
+        return sorted({one.issuer for one in found})
+
+    def restore(self, kid: str) -> list[str]:
+        """Take a drop back; the issuers whose it was. Raises OSError."""
+        found = {one for one in self._dropped if kid in (one.kid, one.thumbprint)}
+        self._set_dropped(self._dropped - found)
+        return sorted({one.issuer for one in found})
+
+    def _set_dropped(self, dropped: frozenset[Dropped]) -> None:
+        with self._lock:
+            self._dropped = dropped
+            # Refused from now on, whether or not it can be written down.
+            self._settle()
+            if self._state is not None:
+                write_dropped(self._state, dropped)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What is known of each issuer, for people and JSON; spans are in seconds."""
+        now = self._clock()
+        return [self._row(issuer, line, now) for issuer, line in self._lines.items()]
+
+    def _row(self, issuer: str, line: _Line, now: float) -> dict[str, Any]:
+        standing = line.standing
+        keys = without(standing.keys, issuer, self._dropped).keys if standing.keys else ()
+        state = "kept" if standing.down_since is not None else "fresh"
+        if line.secret is not None:
+            state = "secret"
+        elif not self._believed(line):
+            state = "refused"
+        return {
+            "issuer": issuer,
+            "source": line.section.keys,
+            "bound": line.section.bound,
+            "state": state,
+            "keys": [_key_row(key) for key in keys],
+            "age": None if standing.confirmed_at is None else round(now - standing.confirmed_at),
+            "refresh_in": None if line.secret is not None else max(0, round(standing.due_at - now)),
+            "refused_in": None
+            if line.secret is not None or standing.keys is None
+            else max(0, round(standing.believed_until(line.section.kept) - now)),
+            "fault": standing.fault or None,
+        }
+
+
+def _prints(keys: KeySet | None) -> list[str]:
+    return [] if keys is None else [key.thumbprint for key in keys.keys]
+
+
+def _key_row(key: Key) -> dict[str, Any]:
+    return {
+        "kid": key.kid,
+        "kind": key.kind,
+        "thumbprint": key.thumbprint,
+        "algorithms": sorted(key.algorithms),
+        "flaw": key.why or None,
+        "dropped": key.flaw is Reason.TOKEN_KEY_DROPPED,
+    }
