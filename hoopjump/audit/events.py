@@ -48,6 +48,8 @@ class Kind(Enum):
     HANDOFF_ISSUED = "handoff-issued"
     HANDOFF_SIGNED = "handoff-signed"
     HANDOFF_REFUSED = "handoff-refused"  # the agent refused to answer or to sign
+    CERTIFICATE_ISSUED = "certificate-issued"  # by hoopjump-ca, for a token
+    CERTIFICATE_REFUSED = "certificate-refused"
     CALL_REFUSED = "call-refused"  # somebody who may not say this said it
     FAULT = "fault"  # ours: an error that should not be
 
@@ -82,6 +84,8 @@ class Fields(TypedDict, total=False):
     reason: str  # code of a Reason
     sentence: str | None  # what the user was told
     certificate: CertificateFacts | None  # the user's
+    issuer: str  # of the token
+    token_id: str | None  # its `jti`
     handoff: CertificateFacts  # the one that was minted for the gateway
     role: str | None
     verb: str | None

@@ -29,11 +29,8 @@ def _secret_reference(value: str) -> str:
 SecretReference = Annotated[str, AfterValidator(_secret_reference)]
 
 
-def read_secret(reference: str) -> str:
-    """The secret behind a reference, without a final newline.
-
-    Raises :class:`ConfigError` when it is missing, too large, not text, or may be read by others.
-    """
+def secret_path(reference: str) -> Path:
+    """The file behind a reference; raises :class:`ConfigError` where there are no credentials."""
     kind, _, rest = reference.partition(":")
     if kind == "credential":
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -42,9 +39,17 @@ def read_secret(reference: str) -> str:
                 f"{reference}: there are no systemd credentials here",
                 "the daemon alone gets them; elsewhere name a file (--api-key file:/PATH, --handoff-ca FILE.pub)",
             )
-        path = Path(directory) / rest
-    else:
-        path = Path(rest)
+        return Path(directory) / rest
+    return Path(rest)
+
+
+def read_secret(reference: str) -> str:
+    """The secret behind a reference, without a final newline.
+
+    Raises :class:`ConfigError` when it is missing, too large, not text, or may be read by others.
+    """
+    path = secret_path(reference)
+    kind = reference.partition(":")[0]
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:

@@ -1,0 +1,153 @@
+"""``hoopjump-ca``: reads its configuration, listens, answers until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hoopjump import __version__
+from hoopjump.audit.events import Audit, Sink
+from hoopjump.audit.sinks import FileSink, LogSink
+from hoopjump.ca.authority import TokenSigner, open_authority
+from hoopjump.ca.issuing import Issuing
+from hoopjump.ca.limits import Buckets, UsedProofs
+from hoopjump.ca.listening import listen, tls_context
+from hoopjump.ca.metrics import Metrics
+from hoopjump.ca.server import Server
+from hoopjump.ca.service import Limits, Service
+from hoopjump.ca.settings import DEFAULT_PATH, CaConfig
+from hoopjump.ca.web import Site
+from hoopjump.config import ConfigError, load_as
+from hoopjump.daemon import bounds, logs, systemd
+from hoopjump.decision.keys import fingerprint
+from hoopjump.errors import HoopjumpError
+from hoopjump.keys.keysets import KeySets
+
+EX_FAILURE: Final = 1
+EX_CONFIG: Final = 2
+# Less than the unit's TimeoutStopSec=, more than an agent may take.
+DRAIN_SECONDS: Final = 15.0
+# A provider that is slow is waited for by those who need it.
+FIRST_KEYS_SECONDS: Final = 3.0
+
+log = logging.getLogger("hoopjump.ca")
+
+
+class CertificateService:
+    """All parts, put together. Raises :class:`HoopjumpError` for what they cannot work with."""
+
+    def __init__(self, config: CaConfig) -> None:
+        self._config = config
+        self._authority = open_authority(config.certificate)
+        signer = TokenSigner.open(config.token.key) if config.token is not None else None
+        self._issuing = Issuing(config.certificate, self._authority, config.token, signer)
+        self._tls = tls_context(config.server)
+        self._keys = KeySets(config.issuer)
+
+    @property
+    def authority(self) -> str:
+        """Fingerprint of the CA key."""
+        return fingerprint(self._authority.public_key)
+
+    async def serve(self) -> None:
+        """Answer until SIGTERM or SIGINT, then finish what has been begun."""
+        config, loop = self._config, asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        metrics = Metrics(lambda: server.connections)
+        limits = Limits(
+            sources=Buckets(config.limits.per_source, time.monotonic),
+            users=Buckets(config.limits.per_user, time.monotonic),
+            told=Buckets(1, time.monotonic),
+            proofs=UsedProofs(time.time()),
+        )
+        service = Service(
+            url=config.server.url,
+            keys=self._keys,
+            issuing=self._issuing,
+            authority=self._authority,
+            limits=limits,
+            audit=_audit(config),
+            metrics=metrics,
+        )
+        behind_proxy = config.server.unix_path is not None
+        site = Site(service, metrics, config.server.source_header if behind_proxy else None)
+        server = Server(
+            listen(config.server),
+            site.handle,
+            tls=self._tls,
+            connections=config.server.connections,
+            per_source=config.server.connections_per_source,
+            seconds=config.server.request_time,
+        )
+        loop.add_signal_handler(signal.SIGHUP, self._reload, server)
+        await asyncio.to_thread(self._keys.start, FIRST_KEYS_SECONDS)
+        server.start()
+        systemd.notify("READY=1", os.environ)
+        log.info("hoopjump-ca %s is ready, CA key %s, at %s", __version__, self.authority, config.server.listen)
+        await stop.wait()
+        systemd.notify("STOPPING=1", os.environ)
+        await server.stop(DRAIN_SECONDS)
+        service.stop()
+        self._keys.stop()
+        log.info("hoopjump-ca has stopped")
+
+    def _reload(self, server: Server) -> None:
+        """Take up a renewed TLS certificate; one that cannot be used changes nothing."""
+        try:
+            server.tls = tls_context(self._config.server)
+        except ConfigError as error:
+            log.error("the TLS certificate stays as it was: %s", error.message)  # noqa: TRY400
+        else:
+            log.info("the TLS certificate has been read again")
+
+
+def _audit(config: CaConfig) -> Audit:
+    sinks: list[Sink] = [LogSink(sys.stderr, prefixes=config.audit.log == "journal")]
+    if config.audit.file is not None:
+        sinks.append(FileSink(config.audit.file))
+    return Audit(sinks)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the service; exits with 0, 1 (cannot work here) or 2 (bad usage or configuration)."""
+    parser = argparse.ArgumentParser(
+        prog="hoopjump-ca",
+        description="Issues SSH certificates to those who have a token of their identity provider.",
+        epilog="Try a changed configuration first: hoopjump-ca --config NEW --check",
+    )
+    parser.add_argument("--config", type=Path, default=DEFAULT_PATH, help="configuration file (%(default)s)")
+    parser.add_argument("--check", action="store_true", help="read configuration, keys and certificate, and end")
+    parser.add_argument("--version", action="version", version=f"hoopjump-ca {__version__}")
+    options = parser.parse_args(arguments)
+    try:
+        config = load_as(CaConfig, options.config)
+        logs.configure(journal=config.audit.log == "journal" and not options.check)
+        bounds.raise_descriptor_limit()
+        bounds.keep_secrets_in_memory()
+        service = CertificateService(config)
+        if options.check:
+            print(f"{options.config}: good; CA key {service.authority}")
+            return
+        asyncio.run(service.serve())
+    except HoopjumpError as error:
+        sys.stderr.write(f"hoopjump-ca: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"hoopjump-ca: hint: {error.hint}\n")
+        sys.exit(EX_CONFIG if isinstance(error, ConfigError) else EX_FAILURE)
+    # A thread may still wait for an agent; nobody waits for it any more.
+    logging.shutdown()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

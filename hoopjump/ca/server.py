@@ -1,0 +1,156 @@
+"""The network side: accepts connections within bounds, and ends each in time.
+
+Accepting is done here and not by asyncio's servers, since those tell of a TLS connection only when its handshake is
+over: whoever never begins one would not be counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from hoopjump.ca.limits import neighbourhood
+
+# Room in the table of descriptors is likely to come back soon.
+_PAUSE_SECONDS: Final = 0.2
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger("hoopjump.ca")
+
+
+class Http(web.Server):
+    """aiohttp's HTTP, which also tells when a connection has ended. Its own complaints about clients are not logged."""
+
+    def __init__(self, handler: Handler) -> None:
+        quiet = logging.getLogger("hoopjump.ca.http")
+        quiet.setLevel(logging.CRITICAL)
+        super().__init__(handler, access_log=None, auto_decompress=False, lingering_time=2.0, logger=quiet)
+        self._ends: dict[web.RequestHandler, asyncio.Future[None]] = {}
+
+    def expect(self) -> tuple[web.RequestHandler, asyncio.Future[None]]:
+        """The protocol of a connection to come, and what is done when it has ended."""
+        protocol = self()
+        self._ends[protocol] = asyncio.get_running_loop().create_future()
+        return protocol, self._ends[protocol]
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Called by the protocol."""
+        super().connection_lost(handler, exc)
+        self.forget(handler)
+
+    def forget(self, protocol: web.RequestHandler) -> None:
+        """The connection has ended, or never began."""
+        end = self._ends.pop(protocol, None)
+        if end is not None and not end.done():
+            end.set_result(None)
+
+
+class Server:
+    """Listens on one socket. ``tls`` is None behind a proxy; it may be replaced for connections to come.
+
+    ``connections`` is how many are open at most, ``per_source`` how many of a neighbourhood, ``seconds`` how long one
+    may take.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        handler: Handler,
+        *,
+        tls: ssl.SSLContext | None,
+        connections: int,
+        per_source: int,
+        seconds: float,
+    ) -> None:
+        self.tls = tls
+        self._listener = listener
+        self._http = Http(handler)
+        self._room = asyncio.Semaphore(connections)
+        self._per_source = per_source
+        self._seconds = seconds
+        self._sources: Counter[str] = Counter()
+        self._attended: set[asyncio.Task[None]] = set()
+        self._accepting: asyncio.Task[None] | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._attended)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._listener.setblocking(False)
+        self._accepting = asyncio.create_task(self._accept())
+
+    async def stop(self, seconds: float) -> None:
+        """Accept nothing more, and let what is being answered be answered for so many seconds."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._accepting
+        self._listener.close()
+        self._http.pre_shutdown()
+        await self._http.shutdown(seconds)
+        for task in self._attended:
+            task.cancel()
+        await asyncio.gather(*self._attended, return_exceptions=True)
+
+    async def _accept(self) -> None:
+        while True:
+            await self._room.acquire()
+            try:
+                connection, address = await asyncio.get_running_loop().sock_accept(self._listener)
+            except OSError as error:
+                self._room.release()
+                log.warning("no connection can be accepted: %s", error.strerror)
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            site = neighbourhood(address[0]) if connection.family != socket.AF_UNIX else None
+            task = asyncio.create_task(self._attend(connection, site))
+            self._attended.add(task)
+            task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        self._attended.discard(task)
+        self._room.release()
+
+    async def _attend(self, connection: socket.socket, site: str | None) -> None:
+        if site is None:
+            await self._converse(connection)
+        elif self._sources[site] >= self._per_source:
+            connection.close()
+        else:
+            self._sources[site] += 1
+            try:
+                await self._converse(connection)
+            finally:
+                self._sources[site] -= 1
+                if not self._sources[site]:
+                    del self._sources[site]
+
+    async def _converse(self, connection: socket.socket) -> None:
+        protocol, ended = self._http.expect()
+        transport: asyncio.BaseTransport | None = None
+        try:
+            async with asyncio.timeout(self._seconds):
+                transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: protocol, connection, ssl=self.tls
+                )
+                await ended
+        except (OSError, TimeoutError):
+            # No TLS, or too slow: nobody is left to tell.
+            pass
+        finally:
+            if isinstance(transport, asyncio.WriteTransport) and not ended.done():
+                transport.abort()
+            self._http.forget(protocol)
+            connection.close()
