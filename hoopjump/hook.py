@@ -541,6 +541,7 @@ def session_facts() -> "list[tuple[str, bytes]]":
         b"TERM": "term",
         b"HOOP_RESOURCE": "resource",
         b"HOOPJUMP_STDIN": "stdin",
+        b"HOOPJUMP_TOKEN": "token",
     }
     environ = posix.environ  # type: dict[bytes, bytes]
     facts = [(key, environ[name]) for name, key in names.items() if name in environ]

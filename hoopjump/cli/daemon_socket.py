@@ -19,9 +19,9 @@ class DaemonError(HoopjumpError):
     """The daemon cannot be reached, or refuses."""
 
 
-def ask(path: Path, verb: str, *pairs: Pair) -> Any:  # noqa: ANN401  # whatever JSON the verb has
+def ask(path: Path, verb: str, *pairs: Pair, seconds: float = SECONDS) -> Any:  # noqa: ANN401  # whatever JSON it has
     """The JSON value of the daemon's answer; raises :class:`DaemonError`."""
-    message = _exchange(path, encode([("verb", verb), *pairs]))
+    message = _exchange(path, encode([("verb", verb), *pairs]), seconds)
     try:
         outcome, text = message.text("outcome"), message.text("json")
         if outcome == "ok" and text is not None:
@@ -34,9 +34,9 @@ def ask(path: Path, verb: str, *pairs: Pair) -> Any:  # noqa: ANN401  # whatever
     raise DaemonError(f"{sentence} ({reason.code}, ref {ref})", hint)
 
 
-def _exchange(path: Path, frame: bytes) -> Message:
+def _exchange(path: Path, frame: bytes, seconds: float) -> Message:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(SECONDS)
+        link.settimeout(seconds)
         try:
             link.connect(str(path))
             link.sendall(frame)
@@ -45,7 +45,7 @@ def _exchange(path: Path, frame: bytes) -> Message:
                 raise DaemonError("hoopjumpd gave an answer that is none")
             return decode(_receive(link, length))
         except TimeoutError:
-            raise DaemonError(f"hoopjumpd did not answer within {SECONDS:g} s", "systemctl status hoopjumpd") from None
+            raise DaemonError(f"hoopjumpd did not answer within {seconds:g} s", "systemctl status hoopjumpd") from None
         except WireError as error:
             raise DaemonError(f"hoopjumpd gave an answer that is none: {error}") from error
         except OSError as error:

@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "gateway": ("gateway", "The gateway behind: check it, take over its keys, make it trust hoopjump."),
     "logins": ("logins", "Who is logged in; end a login."),
     "explain": ("explain", "Say why a login was let in or refused."),
+    "keys": ("keys", "The keys that tokens are verified with: list, refresh, drop."),
     "token": ("token", "Make, look into and verify JSON Web Tokens."),
 }
 

@@ -29,6 +29,7 @@ from hoopjump.daemon.principals import Principals
 from hoopjump.daemon.server import Peers, Server
 from hoopjump.daemon.sessions import Sessions
 from hoopjump.daemon.threads import Threads
+from hoopjump.daemon.tokens import Tokens
 from hoopjump.daemon.watch import Watch
 from hoopjump.errors import HoopjumpError
 from hoopjump.gateway.client import GatewayClient
@@ -36,6 +37,7 @@ from hoopjump.gateway.directory import Directory
 from hoopjump.gateway.roles import Roles
 from hoopjump.gateway.sessions import Sessions as GatewaySessions
 from hoopjump.handoff.issue import PrivateKeySigner
+from hoopjump.keys.keysets import KeySets
 
 EX_FAILURE: Final = 1
 EX_CONFIG: Final = 2
@@ -65,6 +67,7 @@ class Daemon:
         self._threads = Threads(config.daemon.gateway_threads)
         self._table = LoginTable(state / "logins")
         self._watch = Watch(self._table, audit, config.sshd)
+        self._tokens = Tokens(KeySets(config.tokens.issuer, state / "dropped-keys.json"))
         principals = Principals(
             PolicySource(config),
             Lookups(Directory(client, config.gateway), self._threads, config.gateway.cache),
@@ -72,6 +75,7 @@ class Daemon:
             self._watch,
             audit,
             rootless=config.sshd.rootless,
+            tokens=self._tokens,
         )
         # The signature comes last of what may take ssh its connect timeout.
         agents = AgentSockets(state / "agents", self._table, audit, LIFETIME + config.handoff.connect_timeout)
@@ -85,10 +89,16 @@ class Daemon:
             handovers=Handovers(config, signer, agents, audit),
             threads=self._threads,
             audit=audit,
+            tokens=self._tokens,
         )
         administration = Administration(self._table, self._watch.cut, config.audit.file)
         self._server = Server(
-            {"principals": principals.handle, "session": self._sessions.handle, **administration.handlers},
+            {
+                "principals": principals.handle,
+                "session": self._sessions.handle,
+                **administration.handlers,
+                **self._tokens.handlers,
+            },
             peers,
             config.daemon.calls_per_uid,
             self._table.user_of,
@@ -107,6 +117,7 @@ class Daemon:
         for complaint in self._table.load():
             log.error("a login was forgotten: %s", complaint)
         self._watch.resume()
+        await self._tokens.start()
         await self._server.start(systemd.listener(self._config.daemon.socket, os.environ))
         systemd.notify("READY=1", os.environ)
         log.info("hoopjumpd %s is ready, %d logins", __version__, len(self._table))
@@ -121,6 +132,7 @@ class Daemon:
         self._sessions.stop()
         self._watch.stop()
         self._threads.stop()
+        self._tokens.stop()
         log.info("hoopjumpd has stopped, %d logins stay", len(self._table))
 
 

@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind, certificate_facts, new_reference, trace_lines
 from hoopjump.daemon import processes
@@ -19,12 +20,15 @@ from hoopjump.daemon.lookups import Lookups
 from hoopjump.daemon.policy import PolicySource
 from hoopjump.daemon.processes import Process
 from hoopjump.daemon.server import Call
+from hoopjump.daemon.tokens import Tokens
 from hoopjump.daemon.watch import Watch
 from hoopjump.daemon.wire import Message, WireError
 from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
-from hoopjump.decision.decide import decide, wanted_lookups
+from hoopjump.decision.decide import decide, wanted_lookups, wants_token
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.values import Access, LoginRequest, Verdict
+
+PLACE: Final = "token-certificate"
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +45,11 @@ class Principals:
         audit: Audit,
         *,
         rootless: bool,
+        tokens: Tokens | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._policy = policy
+        self._tokens = tokens
         self._lookups = lookups
         self._table = table
         self._watch = watch
@@ -64,6 +70,8 @@ class Principals:
         certificate = _certificate(call.message)
         verdict, uid = await asyncio.gather(self.judge(request, certificate), self._uid(request.account))
         fields = _fields(call, request, certificate, verdict)
+        if (fault := _token_fault(verdict)) is not None:
+            fields["detail"] = fault
         if verdict.access is Access.DENY or isinstance(certificate, CertificateError):
             await self._deny(call, verdict.reason, verdict.sentence, fields)
         elif uid is None:
@@ -92,10 +100,13 @@ class Principals:
     async def judge(self, request: LoginRequest, certificate: Certificate | CertificateError) -> Verdict:
         """Decide a login attempt as it stands now, without consequences."""
         policy = self._policy.current()
-        answers = {}
-        if isinstance(certificate, Certificate):
-            answers = await self._lookups.answers(wanted_lookups(certificate, policy), certificate.valid_before)
-        return decide(request, certificate, answers, policy, int(self._clock()))
+        if not isinstance(certificate, Certificate):
+            return decide(request, certificate, {}, policy, int(self._clock()))
+        asking = self._lookups.answers(wanted_lookups(certificate, policy), certificate.valid_before)
+        if self._tokens is None or not wants_token(certificate, policy):
+            return decide(request, certificate, await asking, policy, int(self._clock()))
+        answers, embedded = await asyncio.gather(asking, self._tokens.embedded(certificate))
+        return decide(request, certificate, answers, policy, int(self._clock()), embedded)
 
     def _monitor(self, call: Call) -> Process | None:
         """The hook's parent, which is sshd's monitor (misc.c subprocess forks it there); it belongs to root.
@@ -161,6 +172,13 @@ def source_address(connection: str | None) -> str | None:
         return str(ipaddress.ip_address(words[2])) if len(words) == 4 else None
     except ValueError:
         return None
+
+
+def _token_fault(verdict: Verdict) -> str | None:
+    """What is wrong with the certificate's token, where that decided: both names, when they differ."""
+    if not verdict.reason.name.startswith("TOKEN_"):
+        return None
+    return next((check.detail for check in verdict.trace if not check.passed and check.name.startswith(PLACE)), None)
 
 
 def _fields(call: Call, request: LoginRequest, certificate: Certificate | CertificateError, verdict: Verdict) -> Fields:

@@ -33,7 +33,7 @@ COMPLAINTS_AT_ONCE: Final = 100.0
 COMPLAINTS_PER_SECOND: Final = 2.0
 NOBODY: Final = -1
 
-ADMINISTRATION: Final = frozenset({"logins", "end", "explain"})
+ADMINISTRATION: Final = frozenset({"logins", "end", "explain", "keys"})
 
 log = logging.getLogger(__name__)
 

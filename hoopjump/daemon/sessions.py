@@ -24,13 +24,16 @@ from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.running import LOST, Outcomes, Running, RunningSessions
 from hoopjump.daemon.server import Call
 from hoopjump.daemon.threads import Threads
+from hoopjump.daemon.tokens import Tokens
 from hoopjump.daemon.wire import Pair
 from hoopjump.daemon.wishes import Asked, RefusedError, Wish
 from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
+from hoopjump.decision.presented import session_token_rules
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.request import RequestError, SessionRequest, read_request
+from hoopjump.decision.rules import first_failed
 from hoopjump.decision.session import Role, SessionVerdict
-from hoopjump.decision.values import Access, LoginRequest, User, Verdict
+from hoopjump.decision.values import Access, LoginRequest, Presented, Token, User, Verdict
 from hoopjump.errors import HoopjumpError
 from hoopjump.handoff.ssh import epilogue
 
@@ -51,6 +54,9 @@ class Watcher(Protocol):
 
     def open(self, login: Login) -> None:
         """A session of the login has called."""
+
+    def shorten(self, login: Login, deadline: int) -> None:
+        """Have a login end then, where it would end later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,11 @@ class Sessions:
         handovers: Handovers,
         threads: Threads,
         audit: Audit,
+        tokens: Tokens | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
+        self._tokens = tokens
         self._table = table
         self._watch = watch
         self._judge = judge
@@ -134,9 +142,11 @@ class Sessions:
             text = texts.status_unknown(asked.ref)
             return [("outcome", "exit"), ("exit", str(LOST)), *(("text", line) for line in text)]
         # The user may have been deactivated since the login, the certificate may have ended.
-        verdict = await self._judge(LoginRequest(login.admission.account, login.admission.source), certificate)
+        attempt = LoginRequest(login.admission.account, login.admission.source)
+        verdict, token = await asyncio.gather(self._judge(attempt, certificate), self._environment(asked.wish))
         if verdict.access is not Access.ALLOW or verdict.user is None or verdict.identity is None:
             raise RefusedError(verdict.reason, verdict.sentence, trace=verdict.trace)
+        self._check_token(login, verdict, token, verdict.user)
         asked.user = user = verdict.user
         request = _request(asked, login, self._config.handoff.sftp_server)
         if request.role is None:
@@ -176,6 +186,21 @@ class Sessions:
         self._check_time(login)
         self._watch.open(login)
         return login
+
+    async def _environment(self, wish: Wish) -> Presented:
+        """The session's own token, where such are looked at."""
+        if self._tokens is None or self._config.tokens.session == "never":
+            return None
+        return await self._tokens.environment(wish.token)
+
+    def _check_token(self, login: Login, verdict: Verdict, token: Presented, user: User) -> None:
+        rules = session_token_rules(self._config.tokens.session, verdict.token, token, user)
+        failed = first_failed(rules)
+        if failed is not None:
+            trace = (*verdict.trace, *(item.check for item in rules))
+            raise RefusedError(failed.reason, failed.sentence, detail=failed.check.detail, trace=trace)
+        if isinstance(token, Token):
+            self._watch.shorten(login, token.ends)
 
     def _check_time(self, login: Login) -> None:
         deadline = login.admission.deadline

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind
@@ -102,6 +102,14 @@ class Watch:
             self._table.put(login)
             self._record(Kind.LOGIN_CUT, login, {"reason": Reason.LOGIN_ENDED.code, "detail": detail})
         self._endings.end([login.monitor], processes.descendants(login.monitor), CUT_SECONDS)
+
+    def shorten(self, login: Login, deadline: int) -> None:
+        """Have a login end at ``deadline`` (Unix seconds) where it would end later."""
+        before = login.admission.deadline
+        if before is None or deadline < before:
+            login.admission = replace(login.admission, deadline=deadline)
+            self._table.put(login)
+            self._look_at_clock(login)
 
     def stop(self) -> None:
         """Let go of everything; logins go on, and wait in the table for the next daemon."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from hoopjump.audit.events import Fields, certificate_facts
@@ -53,6 +53,7 @@ class Wish:
     choice: str | None
     again: str | None
     relay: bool
+    token: bytes | None = field(repr=False)
 
     @classmethod
     def of(cls, message: Message) -> Self:
@@ -70,6 +71,7 @@ class Wish:
             choice=None if choice is None else choice.decode("utf-8", "replace").strip(),
             again=message.text("again"),
             relay=message.one("relay") is not None,
+            token=message.one("token"),
         )
 
 

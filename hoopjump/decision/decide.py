@@ -63,6 +63,12 @@ def _lookups(certificate: Certificate, policy: Policy) -> tuple[Lookup, ...]:
     return tuple(Lookup(policy.user_attribute, value) for value in dict.fromkeys(values) if value)
 
 
+def wants_token(certificate: Certificate, policy: Policy) -> bool:
+    """Whether the certificate's token must be verified before :func:`decide`; a stranger's causes no traffic either."""
+    trusted = certificate.ca_key in policy.trusted_cas and certificate.type is CertificateType.USER
+    return policy.tokens and trusted
+
+
 def decide(  # noqa: PLR0917 - the facts of a login, all of them
     request: LoginRequest,
     certificate: Certificate | CertificateError,

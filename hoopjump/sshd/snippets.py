@@ -20,7 +20,7 @@ HOOK: Final = "/usr/lib/hoopjump/hook"
 DEFAULT_MATCH: Final = "User hoop"
 
 # What a client may send, each by its name (ref: session.c do_setup_env applies AcceptEnv values before its own).
-ACCEPTED_ENVIRONMENT: Final = ("HOOP_RESOURCE", "HOOPJUMP_STDIN")
+ACCEPTED_ENVIRONMENT: Final = ("HOOP_RESOURCE", "HOOPJUMP_STDIN", "HOOPJUMP_TOKEN")
 
 _ALGORITHMS: Final = (
     "ssh-ed25519-cert-v01@openssh.com",

@@ -97,6 +97,9 @@ class FakeWatch:
     def open(self, login: Login) -> None:
         self.opened.append(login)
 
+    def shorten(self, login: Login, deadline: int) -> None:
+        login.admission = replace(login.admission, deadline=deadline)
+
     def cut(self, login: Login, detail: str) -> None:
         login.cut = True
         self.cuts.append((login, detail))

@@ -1,0 +1,109 @@
+"""Tokens that come with logins: verified beside the event loop, and soon enough for sshd's hook."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from hoopjump.daemon.server import Call, Handler
+from hoopjump.daemon.wire import WireError
+from hoopjump.decision.certificate import Certificate
+from hoopjump.decision.jose import TokenError
+from hoopjump.decision.presented import embedded_token, in_certificate, in_environment
+from hoopjump.decision.reasons import printable
+from hoopjump.decision.token import VerifiedToken
+from hoopjump.decision.values import Presented, RefusedToken
+from hoopjump.keys.keysets import KeySets
+
+START_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 0.8  # of the 1.3 in which a session is decided
+THREADS: Final = 8
+
+log = logging.getLogger(__name__)
+
+
+class Tokens:
+    """What tokens are worth, and the verb ``keys`` of administrators."""
+
+    def __init__(self, keys: KeySets, seconds: float = ANSWER_SECONDS, clock: Callable[[], float] = time.time) -> None:
+        self._keys = keys
+        self._seconds = seconds
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="keys")
+
+    async def start(self) -> None:
+        """Have keys kept fresh, and wait a little for the first ones."""
+        await asyncio.to_thread(self._keys.start, START_SECONDS)
+
+    def stop(self) -> None:
+        """Ask for no more keys."""
+        self._keys.stop()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def embedded(self, certificate: Certificate) -> Presented:
+        """The token in a certificate."""
+        try:
+            token = embedded_token(certificate)
+            if token is None:
+                return None
+            verified = await self._verify(token)
+            section = self._keys.section(verified.issuer)
+            return in_certificate(verified, section.user_attribute, certificate, bound=section.bound)
+        except TokenError as error:
+            return RefusedToken(error.reason, error.detail)
+
+    async def environment(self, token: bytes | None) -> Presented:
+        """The token that came as HOOPJUMP_TOKEN, if one did."""
+        if token is None:
+            return None
+        try:
+            verified = await self._verify(token)
+            section = self._keys.section(verified.issuer)
+            return in_environment(verified, section.user_attribute, bound=section.bound)
+        except TokenError as error:
+            return RefusedToken(error.reason, error.detail)
+
+    async def _verify(self, token: bytes) -> VerifiedToken:
+        try:
+            return self._keys.verify_known(token, self._clock())
+        except TokenError as error:
+            if not self._keys.worth_asking(token, error):
+                raise
+            unknown = error
+        asked = asyncio.get_running_loop().run_in_executor(self._executor, self._keys.verify, token, self._clock())
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asked
+        except TimeoutError:
+            # The question goes on by itself, and its answer is there for the next login.
+            raise unknown from None
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The handler of the verb."""
+        return {"keys": self.keys}
+
+    async def keys(self, call: Call) -> None:
+        """``action`` list, refresh (the provider is asked now), drop or restore (of ``kid``).
+
+        The answer is an object: ``issuers`` (:meth:`KeySets.rows`), and for a drop or its contrary ``of``, the names of
+        the issuers whose key it was.
+        """
+        action, kid = call.message.text("action") or "list", call.message.text("kid")
+        answer: dict[str, object] = {}
+        if action == "refresh":
+            names = [row["issuer"] for row in self._keys.rows()]
+            await asyncio.gather(*(asyncio.to_thread(self._keys.refresh, name) for name in names))
+        elif action in ("drop", "restore") and kid:
+            change = self._keys.drop if action == "drop" else self._keys.restore
+            answer["of"] = of = await asyncio.to_thread(change, kid)
+            log.warning("keys %s by uid %d: %a (%s)", action, call.uid, printable(kid), ", ".join(of) or "nobody's")
+        elif action != "list":
+            raise WireError("keys has no such action")
+        answer["issuers"] = self._keys.rows()
+        await call.reply([("outcome", "ok"), ("json", json.dumps(answer))])
