@@ -504,8 +504,10 @@ def session(path: str) -> int:
         outcome = one(answer, "outcome")
         if outcome == b"refuse":
             status = number(answer, "exit", 255)
-            say(answer.get("stdout", []), 1)
+            say([] if "sftp" in answer else answer.get("stdout", []), 1)
             say(answer.get("text", []))
+            if "sftp" in answer:
+                refuse_in_sftp(number(answer, "sftp", 255), answer.get("text", []))
             return status
         if outcome == b"choose" and not gathered:
             choice = [("choice", choose(answer))]
@@ -530,6 +532,63 @@ def session(path: str) -> int:
         else:
             raise ProtocolError("an outcome that is no answer to session")
     raise ProtocolError("no end of questions")
+
+
+SFTP_SECONDS = 20.0  # a client that asks on and on is left then
+SFTP_LIMIT = 256 << 10  # bytes of a packet (sftp-common.h SFTP_MAX_MSG_LENGTH)
+SFTP_TEXT = 2048  # bytes of a reason: with all around it less than a pipe takes at once (PIPE_BUF)
+SFTP_INIT, SFTP_VERSION, SFTP_LSTAT, SFTP_STATUS, SFTP_ATTRS = 1, 2, 7, 101, 105
+
+
+def refuse_in_sftp(code: int, text: "list[bytes]") -> None:
+    """Let whatever an SFTP client asks for fail with a status code and a text (draft-ietf-secsh-filexfer-02).
+
+    sshd drops the standard error of a subsystem (session.c do_exec_no_pty), so this is all that such a client can show.
+    Only LSTAT succeeds, with no attribute: scp would say "No such file" otherwise, and not go on to what shows the code
+    (scp.c sink_sftp).
+    """
+    reason = b"\n".join(clean(line) for line in text)[:SFTP_TEXT]
+    end = time.monotonic() + SFTP_SECONDS
+    greeted = False
+    try:
+        posix.set_blocking(1, False)
+        while True:
+            packet = sftp_packet(end)
+            kind, request = packet[0], packet[1:5]
+            if not greeted and kind != SFTP_INIT:
+                return
+            if not greeted:
+                greeted = True
+                body = b"%c" % SFTP_VERSION + (3).to_bytes(4, "big")
+            elif kind == SFTP_LSTAT:
+                body = b"%c" % SFTP_ATTRS + request + bytes(4)
+            else:
+                strings = b"".join(len(part).to_bytes(4, "big") + part for part in (reason, b"en"))
+                body = b"%c" % SFTP_STATUS + request + code.to_bytes(4, "big") + strings
+            posix.write(1, len(body).to_bytes(4, "big") + body)
+    except (OSError, EOFError):  # it has gone, or takes its time
+        pass
+
+
+def sftp_packet(end: float) -> bytes:
+    """The next packet: its type, and four bytes (version or request) at least. Raises EOFError, or the timeout."""
+    import select
+
+    poller = select.poll()
+    poller.register(0, select.POLLIN)
+    data, size = b"", 4
+    while len(data) < size:
+        poller.poll(left(end) * 1000 + 1)
+        left(end)
+        part = posix.read(0, min(CHUNK, size - len(data)))
+        if not part:
+            raise EOFError
+        data += part
+        if size == len(data) == 4:
+            size += int.from_bytes(data, "big")
+            if not 9 <= size <= SFTP_LIMIT:
+                raise EOFError
+    return data[4:]
 
 
 def session_facts() -> "list[tuple[str, bytes]]":

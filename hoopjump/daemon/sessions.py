@@ -30,7 +30,7 @@ from hoopjump.daemon.wishes import Asked, RefusedError, Wish
 from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
 from hoopjump.decision.presented import session_token_rules
 from hoopjump.decision.reasons import Reason
-from hoopjump.decision.request import RequestError, SessionRequest, read_request
+from hoopjump.decision.request import RequestError, SessionRequest, read_request, tool_of
 from hoopjump.decision.rules import first_failed
 from hoopjump.decision.session import Role, SessionVerdict
 from hoopjump.decision.values import Access, LoginRequest, Presented, Token, User, Verdict
@@ -308,6 +308,8 @@ class Sessions:
                 ("ref", asked.ref),
                 *(("stdout", line) for line in refused.stdout),
                 *(("text", line) for line in texts.refusal(refused.reason, refused.sentence, asked.ref)),
+                # The command of sshd's sftp subsystem, whose standard error nobody reads.
+                *([("sftp", str(texts.sftp_status(refused.reason)))] if tool_of(asked.wish.command) == "sftp" else []),
             ]
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -37,6 +38,17 @@ def refusal(reason: Reason, sentence: str, ref: str) -> list[str]:
     if reason in _THEIRS:
         lines.append(f"hoopjump: hint: {reason.value.hint}")
     return lines
+
+
+def sftp_status(reason: Reason) -> int:
+    """The status code of a refusal in SFTP, which some clients show instead of its text.
+
+    draft-ietf-secsh-filexfer-02, section 7: SSH_FX_OP_UNSUPPORTED where no transfer can be, SSH_FX_NO_CONNECTION where
+    something is down, else SSH_FX_PERMISSION_DENIED.
+    """
+    if reason in (Reason.ROLE_NO_FILE_TRANSFER, Reason.ROLE_MISSING_FOR_TOOL):
+        return 8
+    return 6 if reason.value.exit_status in (os.EX_UNAVAILABLE, os.EX_TEMPFAIL) else 3
 
 
 def status_unknown(ref: str) -> list[str]:

@@ -181,7 +181,8 @@ def test_a_file_transfer_needs_a_host(site: Bastion, words: tuple[str, ...], tmp
     assert event["reason"] == "role-no-file-transfer"
     by_sftp = words[0] in ("scp", "sftp") and "-O" not in words
     assert event["sentence"].startswith(f"{'sftp' if by_sftp else words[0]} needs a resource role of type ssh")
-    # sshd passes on nothing that a subsystem says on stderr (session.c do_exec_no_pty), so there the log has to do.
+    # sshd passes on nothing that a subsystem says on stderr (session.c do_exec_no_pty); tests/bastion/test_transfer.py
+    # has what is told instead.
     if not by_sftp:
         assert told(done.stderr).sentence == event["sentence"]
 

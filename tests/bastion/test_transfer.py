@@ -138,11 +138,15 @@ LEGIBLE: Final = {
     "scp -O": ["scp", "-O", "-F", "{config}", "{config}", "bastion:x"],
     "rsync": ["rsync", "-e", "ssh -F {config}", "{config}", "bastion:x"],
     "git": ["git", "clone", "-q", "bastion:x", "{ground}/x"],
-}
-# sshd throws the stderr of a subsystem away (session.c do_exec_no_pty), so these users read no reason; the log has it.
-SILENT: Final = {
-    "scp": ["scp", "-F", "{config}", "{config}", "bastion:x"],
+    # OpenSSH prints the text of a refusal in SFTP where it asks for a path's real name.
     "sftp": ["sftp", "-F", "{config}", "bastion"],
+    "scp -r": ["scp", "-r", "-F", "{config}", "{ground}", "bastion:x"],
+}
+# Where it asks for anything else, it prints what the status code means.
+TERSE: Final = {
+    "scp to": ["scp", "-F", "{config}", "{config}", "bastion:x"],
+    "scp from": ["scp", "-F", "{config}", "bastion:x", "{ground}/x"],
+    "scp from many": ["scp", "-F", "{config}", "bastion:x*", "{ground}"],
 }
 
 
@@ -173,10 +177,11 @@ def test_a_transfer_without_a_role_is_told_how(bastion: Bastion, common_ground: 
     assert "HOOP_RESOURCE" in refused(bastion, common_ground, LEGIBLE[program])
 
 
-@pytest.mark.parametrize("program", SILENT)
-def test_sftp_without_a_role_is_refused_in_the_log(bastion: Bastion, common_ground: Path, program: str) -> None:
-    """Of a subsystem the client shows no words; the audit trail has the reason."""
-    refused(bastion, common_ground, SILENT[program])
+@pytest.mark.parametrize("program", TERSE)
+def test_a_copy_without_a_role_fails_as_what_cannot_be(bastion: Bastion, common_ground: Path, program: str) -> None:
+    """The client says what kind of failure it is, and names no missing file; the audit trail has the reason."""
+    said = refused(bastion, common_ground, TERSE[program])
+    assert "Operation unsupported" in said
     assert last_refusal(bastion) == "role-missing-for-tool"
 
 
@@ -187,8 +192,11 @@ def test_a_transfer_to_a_command_line_role_is_told_why_not(bastion: Bastion, com
     assert "role-no-file-transfer" in said
 
 
-@pytest.mark.parametrize("program", SILENT)
-def test_sftp_to_a_command_line_role_is_refused_in_the_log(bastion: Bastion, common_ground: Path, program: str) -> None:
-    """The same for the SFTP protocol."""
-    refused(bastion, common_ground, SILENT[program], HOOP_RESOURCE="mybash")
+@pytest.mark.parametrize("program", TERSE)
+def test_a_copy_to_a_command_line_role_fails_as_what_cannot_be(
+    bastion: Bastion, common_ground: Path, program: str
+) -> None:
+    """The same for a role that cannot carry it."""
+    said = refused(bastion, common_ground, TERSE[program], HOOP_RESOURCE="mybash")
+    assert "Operation unsupported" in said
     assert last_refusal(bastion) == "role-no-file-transfer"
