@@ -10,8 +10,8 @@ from hoopjump.ca.authority import Authority, TokenSigner
 from hoopjump.ca.refusal import RefusedError
 from hoopjump.ca.settings import CertificateSection, TokenSection
 from hoopjump.decision.certificate import Certificate
-from hoopjump.decision.jwk import thumbprint
 from hoopjump.decision.keys import PublicKey
+from hoopjump.decision.presented import EXTENSION, key_thumbprint
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import TOKEN_LIMIT, VerifiedToken
 from hoopjump.decision.wire import encode_string
@@ -20,7 +20,6 @@ from hoopjump.handoff.issue import CertificateSpec
 
 # The same clock may be a little behind on the bastion.
 BACKDATE: Final = 60
-EMBEDDED: Final = "jwt@hoopjump"
 
 # What sshd's principals lines, and so hoopjump, can hold.
 _PRINCIPAL: Final = re.compile(r"[A-Za-z0-9._@:|+-]+\Z")
@@ -53,7 +52,7 @@ class Issuing:
             raise RefusedError(Reason.TOKEN_EXPIRED, f"exp {verified.expires}, now {moment}")
         extensions = dict.fromkeys(self._settings.extensions, b"")
         if embed:
-            extensions[EMBEDDED] = encode_string(self._bound_token(verified, key, moment, ends))
+            extensions[EXTENSION] = encode_string(self._bound_token(verified, key, moment, ends))
         return CertificateSpec(
             public_key=key.blob,
             key_id=self._key_id(verified),
@@ -97,7 +96,7 @@ class Issuing:
                 "iat": now,
                 "exp": ends,
                 "jti": secrets.token_urlsafe(16),
-                "cnf": {"jkt": thumbprint(key.primitive)},
+                "cnf": {"jkt": key_thumbprint(key)},
                 "groups": list(verified.groups),
                 "orig": {name: value for name, value in original.items() if value is not None},
             }

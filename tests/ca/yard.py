@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import secrets
 import socket
 import ssl
 import subprocess
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hoopjump.ca.authority import TokenSigner
+from hoopjump.cli.token_key import generate, public_jwk
 from hoopjump.decision.certificate import Certificate, read_certificate
 from hoopjump.dev import programs
 from hoopjump.dev.services import Service, free_port, minimal_environment
@@ -63,17 +65,10 @@ def token_signer(directory: Path, name: str) -> TokenSigner:
     """A key that signs tokens, and its key set beside it (``NAME.jwks``)."""
     path = directory / name
     if not path.exists():
-        argv: list[str | Path] = [
-            programs.python(),
-            "-m",
-            "hoopjump.cli.main",
-            "token",
-            "keygen",
-            "--algorithm",
-            "EdDSA",
-            path,
-        ]
-        subprocess.run(argv, check=True, capture_output=True)
+        path.touch(mode=0o600)
+        path.write_bytes(generate("EdDSA"))
+        keys = {"keys": [public_jwk(path.read_bytes(), name)]}
+        path.with_name(f"{name}.jwks").write_text(json.dumps(keys))
     return TokenSigner.open(f"file:{path}")
 
 
@@ -195,7 +190,7 @@ class Yard:
             "groups": ["dev", "ops"],
             "iat": now,
             "exp": now + 600,
-            "jti": "t-1",
+            "jti": secrets.token_hex(8),
         }
         wanted = {name: value for name, value in {**usual, **claims}.items() if value is not None}
         return (signer or self.issuer).sign(wanted).decode()

@@ -99,6 +99,6 @@ def test_users_and_directories_are_made_as_the_configuration_expects(tmp_path: P
     (tmp_path / "etc").mkdir()
     subprocess.run(["systemd-sysusers", f"--root={tmp_path}", UNITS / "sysusers.conf"], check=True, capture_output=True)
     users = {line.split(":")[0]: line.split(":") for line in (tmp_path / "etc" / "passwd").read_text().splitlines()}
-    assert {"hoopjump", "hoop", SshdSection().hook_user} == set(users)
+    assert {"hoopjump", "hoopjump-ca", "hoop", SshdSection().hook_user} == set(users)
     assert users["hoop"][5:] == ["/var/lib/hoop", "/bin/sh"]
-    assert len({entry[2] for entry in users.values()}) == 3
+    assert len({entry[2] for entry in users.values()}) == 4
