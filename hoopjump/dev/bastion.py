@@ -241,8 +241,8 @@ class Bastion(Clients):
         limits = [f"--{kind}=-all,+kill" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
         setpriv = str(programs.find("setpriv"))
         identity = [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
-        # CPUWeight=500 is five shares to the one of all of sshd's processes. Without systemd each of those is a group of
-        # its own (sched(7), autogroup), as much as the daemon's, unless that has a nice value as a group.
+        # CPUWeight=500 is five shares to the one of all of sshd's processes. Without systemd each of those is a group
+        # of its own (sched(7), autogroup), as much as the daemon's, unless that has a nice value as a group.
         share = 'echo -20 >/proc/self/autogroup; exec nice -n-7 "$@"'
         command = [setpriv, *identity, *limits, "--no-new-privs", *program]
         return [str(programs.find("sh")), "-c", share, "sh", *command]
