@@ -33,6 +33,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "logins": ("logins", "Who is logged in; end a login."),
     "explain": ("explain", "Say why a login was let in or refused."),
     "keys": ("keys", "The keys that tokens are verified with: list, refresh, drop."),
+    "login": ("login", "Log in at your identity provider, and get a certificate."),
+    "logout": ("login", "Forget the login, here and at the provider."),
+    "whoami": ("login", "Who is logged in, how long, in which groups."),
     "token": ("token", "Make, look into and verify JSON Web Tokens."),
 }
 

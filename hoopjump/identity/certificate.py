@@ -1,0 +1,106 @@
+"""A certificate of hoopjump-ca for a token and a key."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hoopjump.decision.certificate import (
+    Certificate,
+    CertificateError,
+    CertificateType,
+    read_certificate,
+    verify_ca_signature,
+)
+from hoopjump.decision.keys import read_public_key
+from hoopjump.identity import agent, private_files
+from hoopjump.identity.errors import IdentityError
+from hoopjump.identity.http import Http, Reply
+from hoopjump.identity.keys import PUBLIC, Key
+from hoopjump.identity.settings import LoginSettings
+from hoopjump.identity.tokens import Tokens
+
+PATH: Final = "/ssh/certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate, with its line as hoopjump-ca gave it."""
+
+    certificate: Certificate
+    line: str
+
+
+def proof_text(url: str, moment: int, token: str) -> bytes:
+    """What the key signs: for whom, when, and for which token."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return f"hoopjump-ca v1\n{url}\n{moment}\n{digest}\n".encode()
+
+
+def ask(http: Http, settings: LoginSettings, tokens: Tokens, key: Key) -> Issued:
+    """Have a key certified; raises :class:`IdentityError`."""
+    assert settings.ca_url is not None
+    moment, token = int(time.time()), tokens.chosen(settings)
+    request: dict[str, Any] = {
+        "token": token,
+        "public_key": " ".join(key.line.split()[:2]),
+        "proof": key.sign(proof_text(settings.ca_url, moment, token)),
+        "time": moment,
+        "embed_token": settings.embed_token,
+    }
+    reply = http.post_json(settings.ca_url + PATH, request)
+    if reply.status != 200:
+        raise _refusal(reply, settings.ca_url)
+    line = (reply.members or {}).get("certificate")
+    if type(line) is not str:
+        raise IdentityError("ca-malformed", f"{settings.ca_url} answers without a certificate", "is it a hoopjump-ca?")
+    return Issued(_checked(line, key), line.strip())
+
+
+def keep(settings: LoginSettings, issued: Issued, key: Key) -> None:
+    """Put a certificate beside its key, and take the last one out of the agent."""
+    path = settings.certificate
+    if settings.keep == "agent" and path.exists():
+        agent.remove(path.read_bytes())
+    key.keep(issued.certificate.blob, issued.certificate.valid_before)
+    private_files.write(path, f"{issued.line}\n".encode(), PUBLIC)
+
+
+def forget(settings: LoginSettings) -> bool:
+    """Remove the certificate, in the agent too; False when there is none."""
+    path = settings.certificate
+    if not path.exists():
+        return False
+    # Also one that somebody has added with ssh-add.
+    agent.remove(path.read_bytes())
+    path.unlink()
+    return True
+
+
+def _checked(line: str, key: Key) -> Certificate:
+    """What was given must be what was asked for, or ssh would offer something else."""
+    try:
+        certificate = read_certificate(line.encode())
+    except CertificateError as error:
+        raise IdentityError("ca-malformed", f"the new certificate cannot be read: {error}") from error
+    if not verify_ca_signature(certificate):
+        raise IdentityError("ca-malformed", "the new certificate's signature is wrong")
+    if certificate.type is not CertificateType.USER or not certificate.principals:
+        raise IdentityError("ca-malformed", "the new certificate is not one for a user")
+    if certificate.public_key != read_public_key(key.line.encode()).blob:
+        raise IdentityError("ca-malformed", "the new certificate is for another key")
+    now = time.time()
+    if certificate.valid_before <= now:
+        raise IdentityError("ca-malformed", "the new certificate has ended already", "compare this machine's clock")
+    return certificate
+
+
+def _refusal(reply: Reply, url: str) -> IdentityError:
+    members = reply.members or {}
+    reason, sentence, ref = (members.get(name) for name in ("reason", "sentence", "ref"))
+    if not all(type(text) is str and 0 < len(text) <= 500 for text in (reason, sentence)):
+        return IdentityError("ca-malformed", f"{url} answers with {reply.status}", "is it a hoopjump-ca?")
+    hint = f"its log has more under the reference {ref}" if type(ref) is str and len(ref) <= 64 else ""
+    return IdentityError("ca-refused", f"{url} refuses: {sentence} ({reason})", hint)
