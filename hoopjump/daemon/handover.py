@@ -15,6 +15,7 @@ from hoopjump.audit.events import Audit, Kind, certificate_facts
 from hoopjump.config import Config
 from hoopjump.daemon.agents import AgentSocket, AgentSockets
 from hoopjump.daemon.logins import Login
+from hoopjump.daemon.readable import readable_by
 from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.session import SessionVerdict
 from hoopjump.handoff import ssh
@@ -154,7 +155,7 @@ class Handovers:
                 self._config.handoff.connect_timeout,
             )
             carrier = self._config.handoff.relay if relay and session.mode == "spool" else None
-            _write(path, ssh.config_text(destination, carrier))
+            _write(path, ssh.config_text(destination, carrier), login.admission.uid)
             self._record(login, certificate, handoff.certificate, ref)
         except BaseException:
             handover.close()
@@ -184,9 +185,9 @@ def _read(path: Path) -> bytes:
         return file.read(KNOWN_HOSTS_LIMIT)
 
 
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def _write(path: Path, text: str, uid: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        # The session's uid is not ours; whatever the umask says, ssh must be able to read it.
-        os.fchmod(file.fileno(), 0o644)
+        # It names the user; ssh reads it as the session's uid, which is not ours.
+        readable_by(file.fileno(), uid)
         file.write(text)
