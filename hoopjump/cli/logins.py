@@ -24,7 +24,8 @@ def logins() -> None:
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List all logins, the oldest first.
 
-    `admitted` are those that sshd has asked about and not opened yet.
+    `admitted` are those that sshd has asked about and not opened yet. FROM is the client's address as sshd tells it
+    (OpenSSH 9.4 and later); with a `?` behind it, as the login's first session told it.
     """
     rows = _all(load(ctx.obj["config"]).daemon.socket)
     if as_json:
@@ -50,12 +51,18 @@ def _cells(row: dict[str, Any], now: float) -> list[str]:
         "ending" if row.get("ending") else str(row["state"]),
         str(row.get("user") or row.get("subject") or "-"),
         str(row["account"]),
-        str(row.get("source") or "-"),
+        _source(row),
         _span(now - began),
         "-" if deadline is None else _span(deadline - now),
         str(row.get("sessions", 0)),
         str(row["reason"]),
     ]
+
+
+def _source(row: dict[str, Any]) -> str:
+    if row.get("source"):
+        return str(row["source"])
+    return f"{row['told_source']}?" if row.get("told_source") else "-"
 
 
 def _span(seconds: float) -> str:

@@ -154,12 +154,16 @@ class SessionSection(Section):
     )
     stdin_hint: Seconds = Field(default=3.0, description="Seconds of waiting for input after which a hint is printed.")
     stdin_limit: int = Field(
-        default=8 * 1024 * 1024, ge=1, description="Largest input in bytes; the gateway's own limit is near 10 MB."
+        default=8 * 1024 * 1024,
+        ge=1,
+        description="Largest input in bytes; the gateway's own limit is near 10 MB. The sessions of a user share eight "
+        "of them: who has more open gets less for each, 1 MB at the least.",
     )
     output_buffer: int = Field(
         default=64 * 1024 * 1024,
         ge=1024 * 1024,
-        description="Bytes of output kept for a slow client before the inner ssh is stopped.",
+        description="Bytes of output kept for a slow client before the inner ssh is stopped. The sessions of a user "
+        "share eight of them: who has more open gets less for each, 1 MB at the least.",
     )
 
 

@@ -133,6 +133,7 @@ def _login_row(login: Login) -> Row:
         "user": None if user is None else user.email,
         "subject": None if user is None else user.subject,
         "source": admission.source,
+        "told_source": login.told_source,
         "access": admission.access.value,
         "reason": admission.reason.code,
         "admitted_at": login.admitted_at,

@@ -66,6 +66,7 @@ class Admission:
 class Login:
     """One login. ``ref`` is what the user, the log and ``hoopjump logins`` call it; times are Unix seconds.
 
+    ``told_source`` is the client's address as a session of the login told it: to be shown, never to decide by.
     ``bystanders`` are the monitor's children at admission: the process of the unauthenticated connection and the hook.
     """
 
@@ -75,6 +76,7 @@ class Login:
     admitted_at: float
     state: State = State.ADMITTED
     opened_at: float | None = None
+    told_source: str | None = None
     cut: bool = False
     bystanders: frozenset[Process] = frozenset()
     session_processes: set[Process] = field(default_factory=set)
@@ -251,6 +253,7 @@ def _to_row(login: Login) -> dict[str, Any]:
         "state": login.state.value,
         "admitted_at": login.admitted_at,
         "opened_at": login.opened_at,
+        "told_source": login.told_source,
         "cut": login.cut,
         "bystanders": [[one.pid, one.start] for one in sorted(login.bystanders, key=lambda one: one.pid)],
         "session_processes": [[one.pid, one.start] for one in login.session_processes],
@@ -298,6 +301,7 @@ def _from_row(row: dict[str, Any]) -> Login:
         admitted_at=row["admitted_at"],
         state=State(row["state"]),
         opened_at=row["opened_at"],
+        told_source=row.get("told_source"),
         cut=row["cut"],
         bystanders=frozenset(Process(*one) for one in row["bystanders"]),
         session_processes={Process(*one) for one in row["session_processes"]},

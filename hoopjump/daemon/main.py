@@ -26,6 +26,7 @@ from hoopjump.daemon.lookups import Lookups
 from hoopjump.daemon.policy import PolicySource
 from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.principals import Principals
+from hoopjump.daemon.reach import Reach
 from hoopjump.daemon.server import Peers, Server
 from hoopjump.daemon.sessions import Sessions
 from hoopjump.daemon.threads import Threads
@@ -84,6 +85,7 @@ class Daemon:
             table=self._table,
             watch=self._watch,
             judge=principals.judge,
+            reach=Reach(config.gateway.ssh_host, config.gateway.ssh_port),
             preflight=Preflight(Roles(client, config.gateway), self._threads, config.gateway.cache),
             outcomes=GatewaySessions(client),
             handovers=Handovers(config, signer, agents, audit),

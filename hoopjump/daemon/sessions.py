@@ -18,6 +18,7 @@ from hoopjump.audit.events import Audit, AuditError, Kind, new_reference, trace_
 from hoopjump.config import Config
 from hoopjump.daemon import texts
 from hoopjump.daemon.door import Pace
+from hoopjump.daemon.gathering import Gathering
 from hoopjump.daemon.handover import Handovers, HostKeyUnknownError
 from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.preflight import Preflight
@@ -26,7 +27,7 @@ from hoopjump.daemon.server import Call
 from hoopjump.daemon.threads import Threads
 from hoopjump.daemon.tokens import Tokens
 from hoopjump.daemon.wire import Pair
-from hoopjump.daemon.wishes import Asked, RefusedError, Wish
+from hoopjump.daemon.wishes import Asked, RefusedError, Wish, unavailable
 from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
 from hoopjump.decision.presented import session_token_rules
 from hoopjump.decision.reasons import Reason
@@ -35,7 +36,7 @@ from hoopjump.decision.rules import first_failed
 from hoopjump.decision.session import Role, SessionVerdict
 from hoopjump.decision.values import Access, LoginRequest, Presented, Token, User, Verdict
 from hoopjump.errors import HoopjumpError
-from hoopjump.handoff.ssh import epilogue
+from hoopjump.handoff.ssh import LoginNameError, epilogue
 
 ANSWER_SECONDS: Final = 1.3
 NOTICE_SECONDS: Final = 0.2
@@ -57,6 +58,16 @@ class Watcher(Protocol):
 
     def shorten(self, login: Login, deadline: int) -> None:
         """Have a login end then, where it would end later."""
+
+
+class Reach(Protocol):
+    """Whether the gateway's SSH server answers (:class:`hoopjump.daemon.reach.Reach`)."""
+
+    def look(self) -> None:
+        """Begin to find out."""
+
+    async def fault(self) -> str | None:
+        """What is wrong, None when it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,7 @@ class Sessions:
         table: LoginTable,
         watch: Watcher,
         judge: Judge,
+        reach: Reach,
         preflight: Preflight,
         outcomes: Outcomes,
         handovers: Handovers,
@@ -105,12 +117,14 @@ class Sessions:
         self._table = table
         self._watch = watch
         self._judge = judge
+        self._reach = reach
         self._preflight = preflight
         self._outcomes = outcomes
         self._handovers = handovers
         self._threads = threads
         self._audit = audit
         self._clock = clock
+        self._gathering = Gathering()
         self._strangers = Pace(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
         self._running = RunningSessions(table, outcomes, threads, audit, clock)
 
@@ -141,6 +155,7 @@ class Sessions:
         if asked.wish.again is not None and not self._handovers.unused(login, asked.wish.again):
             text = texts.status_unknown(asked.ref)
             return [("outcome", "exit"), ("exit", str(LOST)), *(("text", line) for line in text)]
+        self._reach.look()
         # The user may have been deactivated since the login, the certificate may have ended.
         attempt = LoginRequest(login.admission.account, login.admission.source)
         verdict, token = await asyncio.gather(self._judge(attempt, certificate), self._environment(asked.wish))
@@ -164,9 +179,12 @@ class Sessions:
             deadline = min(one for one in (login.admission.deadline, verdict.deadline) if one is not None)
             granted = _Granted(login, certificate, user, verdict.identity, deadline, request, role, session)
             if session.mode == "spool" and asked.wish.stage != "run":
-                return self._spool(asked.wish, granted)
+                return self._spool(asked, granted)
             lines = texts.deadline_notice(deadline, self._clock())
             if session.mode == "exec":
+                # Nothing of ours stays that could tell it.
+                if (fault := await self._reach.fault()) is not None:
+                    raise unavailable(fault, slow=False)
                 await asyncio.wait([notice], timeout=NOTICE_SECONDS)
                 found = notice.result() if notice.done() else None
                 lines += [f"hoopjump: {found}"] if found else []
@@ -184,6 +202,8 @@ class Sessions:
             raise RefusedError(Reason.LOGIN_UNKNOWN, detail=f"below login {login.ref}, but of another uid")
         asked.login = login
         self._check_time(login)
+        if login.told_source is None:
+            login.told_source = asked.wish.client
         self._watch.open(login)
         return login
 
@@ -213,8 +233,9 @@ class Sessions:
             return None
         return await self._threads.ask(user.subject, lambda: self._outcomes.five_minute_notice(user))
 
-    def _spool(self, wish: Wish, granted: _Granted) -> list[Pair]:
-        section = self._config.session
+    def _spool(self, asked: Asked, granted: _Granted) -> list[Pair]:
+        section, wish = self._config.session, asked.wish
+        limit = self._gathering.limit(granted.user, asked.call.peer, section.stdin_limit)
         # Without a command the input is all there is to run, so its end is waited for.
         usual = "wait" if granted.request.command is None else section.stdin
         return [
@@ -222,7 +243,7 @@ class Sessions:
             ("stdin", wish.stdin if wish.stdin in STDIN_WAYS else usual),
             ("stdin-wait-ms", str(round(section.stdin_wait * 1000))),
             ("stdin-hint-ms", str(round(section.stdin_hint * 1000))),
-            ("stdin-limit", str(section.stdin_limit)),
+            ("stdin-limit", str(limit)),
             *(("notice", line) for line in texts.deadline_notice(granted.deadline, self._clock())),
         ]
 
@@ -246,6 +267,8 @@ class Sessions:
             )
         except HostKeyUnknownError as error:
             raise RefusedError(Reason.GATEWAY_HOST_KEY_UNKNOWN, detail=error.message) from error
+        except LoginNameError as error:
+            raise RefusedError(Reason.IDENTITY_UNUSABLE, detail=error.message) from error
         except (HoopjumpError, OSError) as error:
             raise RefusedError(Reason.INTERNAL, detail=f"no handover: {error}") from error
         running = Running(

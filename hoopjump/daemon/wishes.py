@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -52,6 +53,7 @@ class Wish:
     stdin: str
     choice: str | None
     again: str | None
+    client: str | None
     relay: bool
     token: bytes | None = field(repr=False)
 
@@ -70,9 +72,19 @@ class Wish:
             stdin=(message.one("stdin") or b"").decode("ascii", "replace"),
             choice=None if choice is None else choice.decode("utf-8", "replace").strip(),
             again=message.text("again"),
+            client=_client(message.one("connection")),
             relay=message.one("relay") is not None,
             token=message.one("token"),
         )
+
+
+def _client(connection: bytes | None) -> str | None:
+    """The client's address in SSH_CONNECTION (ssh(1)): the first of its four words."""
+    words = (connection or b"").decode("ascii", "replace").split()
+    try:
+        return str(ipaddress.ip_address(words[0])) if len(words) == 4 else None
+    except ValueError:
+        return None
 
 
 @dataclass(slots=True)

@@ -33,6 +33,10 @@ class HandoffError(HoopjumpError):
     """A session cannot be handed over; the message is for the log."""
 
 
+class LoginNameError(HandoffError):
+    """The user's name cannot be ssh's login name at the gateway."""
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """The gateway as one session reaches it: ``user`` is the principal of the handoff certificate.
@@ -54,13 +58,15 @@ def config_text(destination: Destination, relay: str | None = None) -> str:
     ``User`` stands here because ssh refuses login names such as ``auth0|1`` as arguments. ``relay`` is the command line
     of the hook, where its verb ``relay`` shall carry the connection.
     """
+    if not _USER.match(destination.user):
+        raise LoginNameError(f"the login name {destination.user!a} cannot stand in an ssh configuration")
     socket = _path(destination.agent_socket)
     if len(socket.encode()) > SOCKET_PATH_LIMIT:
         raise HandoffError("the path of the agent socket is too long; shorten daemon.state_dir")
     rows = (
         ("HostName", _matching(_HOST, destination.host, "host")),
         ("Port", str(destination.port)),
-        ("User", f'"{_matching(_USER, destination.user, "login name")}"'),
+        ("User", f'"{destination.user}"'),
         # One key, held by the daemon; nothing to ask a person for.
         ("IdentityAgent", f'"{socket}"'),
         ("IdentityFile", "none"),

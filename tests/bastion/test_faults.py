@@ -29,7 +29,7 @@ from hoopjump.dev.services import wait_for
 from tests.bastion.below import principals_hooks
 from tests.bastion.front import LOOPBACK, Authority, Front
 from tests.bastion.told import Told, explained, told
-from tests.bastion.ways import started, status_of, typed
+from tests.bastion.ways import PROMPT, started, status_of, typed
 from tests.conftest import need_bastion
 
 _numbers = itertools.count(1)
@@ -287,6 +287,22 @@ def test_an_ssh_server_that_lets_nobody_in_has_run_nothing(own: Bastion, beyond_
     assert own.find_log("Traceback", before) is None
 
 
+def test_a_terminal_is_refused_where_nobody_answers(own: Bastion) -> None:
+    """A session that would become ssh is told before, with a reason and a reference; what is up again is used again."""
+    argv = own.ssh_command("mybash", options=("-t",))
+    own.restart_daemon()  # It would believe for half a minute what it has seen.
+    own.gateway.faults(ssh_down=True)
+    try:
+        with typed(argv) as child:
+            assert status_of(child) == 69
+            assert "(gateway-unavailable, ref " in str(child.before)
+    finally:
+        own.gateway.faults(**HEALTHY)
+    with typed(argv) as child:
+        child.expect(PROMPT)
+
+
+@pytest.mark.parametrize("beyond_reach", ["ssh_hang", "another-host-key"], indirect=True)
 def test_a_terminal_that_cannot_be_had_ends_with_what_ssh_says(own: Bastion, beyond_reach: str) -> None:
     """The session has become ssh by then; its own words and 255 are what the user sees, its end is on record."""
     with typed(own.ssh_command("mybash", options=("-t",))) as child:

@@ -105,6 +105,19 @@ class FakeWatch:
         self.cuts.append((login, detail))
 
 
+@dataclass
+class FakeReach:
+    """The way to the gateway's SSH server; ``wrong`` says what is the matter with it."""
+
+    wrong: str | None = None
+
+    def look(self) -> None:
+        pass
+
+    async def fault(self) -> str | None:
+        return self.wrong
+
+
 class MemorySink:
     """Events, kept; ``broken`` makes writing fail."""
 
@@ -143,6 +156,7 @@ class Scene:
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key_line(self.host.public_key)}\n")
         self.gateway = FakeGateway()
         self.watch = FakeWatch()
+        self.reach = FakeReach()
         self.sink = MemorySink()
         self.trail = directory / "audit.jsonl"
         self.audit = Audit([self.sink])
@@ -228,6 +242,7 @@ class Scene:
             table=self.table,
             watch=self.watch,
             judge=self.judge,
+            reach=self.reach,
             preflight=Preflight(self.gateway, self.threads),
             outcomes=self.gateway,
             handovers=Handovers(self.config, self.signer, self.agents, self.audit),

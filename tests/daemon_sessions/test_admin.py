@@ -11,6 +11,7 @@ import pytest
 
 from hoopjump.audit.events import Kind
 from hoopjump.daemon import admin
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.processes import Process
 from hoopjump.daemon.wire import Message
 from tests.daemon_sessions.scene import Scene, outcome, scene
@@ -34,6 +35,25 @@ def test_logins_are_listed_with_what_is_known() -> None:
             assert row["deadline"] == found.login.admission.deadline
             assert row["monitor"] == found.login.monitor.pid
             assert row["certificate"] == {"serial": "42", "key_id": "alice\\x1b[2J"}
+
+    asyncio.run(story())
+
+
+def test_the_address_that_a_session_told_is_shown_as_such() -> None:
+    """Where sshd does not tell the client's address: the first session's word for it, which decides nothing."""
+
+    async def story() -> None:
+        async with scene() as found:
+            found.change(source=None)
+            for connection in ("nonsense", "198.51.100.9 40000 192.0.2.1 22", "203.0.113.1 40000 192.0.2.1 22"):
+                await found.ask(("command", "mybash ls"), ("connection", connection))
+            found.table.put(found.login)
+            again = LoginTable(found.directory / "logins")
+            again.load()
+            (row,) = value(await found.administer("logins"))
+            assert (row["source"], row["told_source"]) == (None, "198.51.100.9")
+            assert [login.told_source for login in again] == ["198.51.100.9"]
+            assert {request.source for request in found.judged} == {None}
 
     asyncio.run(story())
 

@@ -360,7 +360,7 @@ def test_a_terminal_without_a_command_becomes_ssh() -> None:
             assert argv[0] == b"/usr/bin/ssh"
             assert argv[3:] == [b"-tt", b"gateway", b"--", b"mybash"]
             assert b"TERM=xterm-256color" in answer.many("env")
-            assert mode_of(argv[2]) == 0o644
+            assert mode_of(argv[2]) == 0o600
             assert '  User "alice@x.io"\n' in text_of(argv[2])
             assert found.watch.opened == [found.login]
 
@@ -645,7 +645,7 @@ def test_an_identity_that_cannot_be_a_login_name_is_refused() -> None:
         async with scene() as found:
             found.verdict = replace(found.verdict, identity="alice\nProxyCommand id")
             answer = await found.ask(("command", "mybash"), TTY)
-            assert outcome(answer) == ("refuse", "internal")
+            assert outcome(answer) == ("refuse", "identity-unusable")
             assert left_behind(found) == []
 
     asyncio.run(story())
