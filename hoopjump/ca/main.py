@@ -131,13 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         config = load_as(CaConfig, options.config)
-        logs.configure(journal=config.audit.log == "journal" and not options.check)
-        bounds.raise_descriptor_limit()
-        bounds.keep_secrets_in_memory()
         service = CertificateService(config)
         if options.check:
             print(f"{options.config}: good; CA key {service.authority}")
             return
+        logs.configure(journal=config.audit.log == "journal")
+        bounds.raise_descriptor_limit()
+        bounds.keep_secrets_in_memory()
         asyncio.run(service.serve())
     except HoopjumpError as error:
         sys.stderr.write(f"hoopjump-ca: {error.message}\n")

@@ -138,19 +138,23 @@ class Server:
                     del self._sources[site]
 
     async def _converse(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds
         protocol, ended = self._http.expect()
-        transport: asyncio.BaseTransport | None = None
         try:
-            async with asyncio.timeout(self._seconds):
-                transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: protocol, connection, ssl=self.tls
-                )
-                await ended
-        except (OSError, TimeoutError):
-            # No TLS, or too slow: nobody is left to tell.
-            pass
-        finally:
-            if isinstance(transport, asyncio.WriteTransport) and not ended.done():
-                transport.abort()
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol,
+                connection,
+                ssl=self.tls,
+                ssl_handshake_timeout=self._seconds if self.tls is not None else None,
+            )
+        except OSError:
+            # No TLS, or none in time: nobody is left to tell. asyncio has closed the connection.
             self._http.forget(protocol)
-            connection.close()
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await ended
+        except TimeoutError:
+            transport.abort()
+            await ended

@@ -6,7 +6,6 @@ empty (ssh-keygen verifies as if it were), and the base64 has one form.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from dataclasses import dataclass
@@ -74,15 +73,6 @@ def signed_data(namespace: str, digest: str, message: bytes) -> bytes:
     """What the key signs for a message; ``digest`` is sha256 or sha512."""
     fields = (namespace.encode(), b"", digest.encode(), _HASHES[digest](message).digest())
     return _MAGIC + b"".join(map(encode_string, fields))
-
-
-def armored(key_blob: bytes, namespace: str, digest: str, signature_blob: bytes) -> str:
-    """A signature in its armor; ``signature_blob`` is by the key of ``key_blob`` over :func:`signed_data`."""
-    fields = (key_blob, namespace.encode(), b"", digest.encode(), signature_blob)
-    blob = _MAGIC + _VERSION.to_bytes(4, "big") + b"".join(map(encode_string, fields))
-    text = base64.b64encode(blob).decode()
-    lines = [text[start : start + 70] for start in range(0, len(text), 70)]
-    return "\n".join([_BEGIN.decode().rstrip(), *lines, _END.decode()]) + "\n"
 
 
 def verify(signature: DetachedSignature, message: bytes) -> bool:

@@ -119,12 +119,14 @@ def tls_pair(directory: Path, name: str = "tls") -> Path:
 
 
 class Yard:
-    """Files and process of one hoopjump-ca; ``sections`` are lines of ca.toml by the section that they go to.
+    """Files and process of one hoopjump-ca; use it as a context manager.
 
-    Use it as a context manager.
+    ``sections`` are lines of ca.toml by the section that they go to; None leaves one out.
     """
 
-    def __init__(self, directory: Path, sections: Mapping[str, str] | None = None, *, unix: bool = False) -> None:
+    def __init__(
+        self, directory: Path, sections: Mapping[str, str | None] | None = None, *, unix: bool = False
+    ) -> None:
         self.directory = directory
         self.issuer = token_signer(directory, "issuer")
         self.bound = token_signer(directory, "bound")
@@ -146,6 +148,9 @@ class Yard:
             "[audit]": f'file = "{self.audit}"\nlog = "stderr"',
         }
         for section, more in (sections or {}).items():
+            if more is None:
+                del lines[section]
+                continue
             kept = [line for line in lines.get(section, "").splitlines() if line.split(" = ")[0] + " =" not in more]
             lines[section] = "\n".join([*kept, more])
         self.config.write_text("".join(f"{section}\n{text}\n" for section, text in lines.items()))
