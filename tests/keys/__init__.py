@@ -1,0 +1,1 @@
+"""Key sets of issuers: from where, for how long, and what is refused."""

@@ -1,0 +1,205 @@
+"""An identity provider on loopback: HTTPS with a CA of its own, a key set, and whatever else it is told to answer."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from hoopjump.cli.token_key import Signer
+from hoopjump.decision.jose import encode_segment
+from hoopjump.decision.jwk import public_members, thumbprint
+
+JWKS = "/jwks"
+DISCOVERY = "/.well-known/openid-configuration"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the provider says; the body in ``pieces`` comes piece by piece, ``pause`` seconds between."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pieces: tuple[bytes, ...] = ()
+    pause: float = 0.0
+
+
+class TokenKey:
+    """A key that signs tokens; made anew."""
+
+    def __init__(self, kid: str) -> None:
+        self.kid = kid
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.signer = Signer("ES256", self.key, kid)
+
+    @property
+    def jwk(self) -> dict[str, str]:
+        return {**public_members(self.key.public_key()), "kid": self.kid, "use": "sig", "alg": "ES256"}
+
+    @property
+    def thumbprint(self) -> str:
+        return thumbprint(self.key.public_key())
+
+    def sign(self, claims: Mapping[str, Any]) -> bytes:
+        parts = ({"alg": "ES256", "typ": "JWT", "kid": self.kid}, claims)
+        signed = b".".join(encode_segment(json.dumps(part).encode()) for part in parts)
+        return signed + b"." + encode_segment(self.signer.sign(signed))
+
+
+class Provider:
+    """See the module; made by :func:`provider`. ``keys`` are those that it publishes, ``requests`` what was asked."""
+
+    def __init__(self, port: int, ca_file: Path) -> None:
+        self.port = port
+        self.ca_file = ca_file
+        self.issuer = f"https://127.0.0.1:{port}"
+        self.keys = [TokenKey("first")]
+        self.headers: dict[str, str] = {"Cache-Control": "max-age=300"}
+        self.answers: dict[str, Callable[[], Answer]] = {}
+        self.down = False
+        self.requests: list[tuple[str, dict[str, str]]] = []
+
+    @property
+    def key(self) -> TokenKey:
+        return self.keys[0]
+
+    def asked(self, path: str = JWKS) -> int:
+        """How often it was asked for a path."""
+        return sum(1 for asked, _ in self.requests if asked == path)
+
+    def answer(self, path: str) -> Answer:
+        if path in self.answers:
+            return self.answers[path]()
+        if self.down:
+            return Answer(503)
+        if path == JWKS:
+            return Answer(200, json.dumps({"keys": [key.jwk for key in self.keys]}).encode(), self.headers)
+        if path == DISCOVERY:
+            members = {"issuer": self.issuer, "jwks_uri": self.issuer + JWKS, "token_endpoint": "x"}
+            return Answer(200, json.dumps(members).encode())
+        return Answer(404)
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Those of a good token; a change to None leaves a claim out."""
+        now = int(time.time())
+        usual = {
+            "iss": self.issuer,
+            "aud": "hoopjump",
+            "sub": "auth0|alice",
+            "email": "alice@x.io",
+            "iat": now,
+            "exp": now + 600,
+            "jti": f"jti{time.monotonic_ns()}",
+        }
+        return {name: value for name, value in {**usual, **changes}.items() if value is not None}
+
+    def token(self, key: TokenKey | None = None, **changes: Any) -> bytes:
+        """A good token but for the changes."""
+        return (key or self.key).sign(self.claims(**changes))
+
+    def section(self, **changes: Any) -> dict[str, Any]:
+        """Its ``[[tokens.issuer]]``."""
+        usual = {
+            "issuer": self.issuer,
+            "audiences": ["hoopjump"],
+            "ca_file": str(self.ca_file),
+            "allow_private": True,
+        }
+        return {**usual, **changes}
+
+
+def _authority(directory: Path) -> tuple[Path, Path]:
+    """The files of a CA, and of a server certificate for 127.0.0.1 and localhost with its key."""
+    now = datetime.now(UTC)
+
+    def build(name: str, issuer: str, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> x509.CertificateBuilder:
+        names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, issuer)]
+        builder = x509.CertificateBuilder(names[1], names[0], key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
+        return builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
+
+    root, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority = build("test CA", "test CA", root, ca=True).sign(root, hashes.SHA256())
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")])
+    server = build("provider", "test CA", leaf, ca=False).add_extension(names, critical=False)
+    certificate = server.sign(root, hashes.SHA256())
+    ca_file, server_file = directory / "provider-ca.pem", directory / "provider.pem"
+    ca_file.write_bytes(authority.public_bytes(Encoding.PEM))
+    private = leaf.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    server_file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    ca_file.chmod(0o644)
+    return ca_file, server_file
+
+
+@contextmanager
+def provider(directory: Path) -> Iterator[Provider]:
+    """A running provider, its files in ``directory``."""
+    ca_file, server_file = _authority(directory)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            served.requests.append((self.path, dict(self.headers)))
+            answer = served.answer(self.path)
+            etag = answer.headers.get("ETag")
+            if etag is not None and self.headers.get("If-None-Match") == etag:
+                answer = Answer(304, b"", answer.headers)
+            try:
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer.body) + sum(map(len, answer.pieces))))
+                self.end_headers()
+                self.wfile.write(answer.body)
+                for piece in answer.pieces:
+                    self.wfile.write(piece)
+                    if stopping.wait(answer.pause):
+                        return
+            except OSError:
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            # In the connection's own thread: a client that does not speak TLS holds up nobody else.
+            with context.wrap_socket(request, server_side=True) as tls:
+                super().finish_request(tls, client_address)
+
+    stopping = threading.Event()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_file)
+    server = Server(("127.0.0.1", 0), Handler)
+    served = Provider(server.server_address[1], ca_file)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield served
+    finally:
+        stopping.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
