@@ -21,13 +21,17 @@ from hoopjump.cli.files import read_bounded
 from hoopjump.config import Config, SecretReference, load, read_secret
 from hoopjump.daemon.policy import policy_of, read_authorities
 from hoopjump.decision.certificate import TEXT_LIMIT, Certificate, CertificateError, read_certificate
-from hoopjump.decision.decide import decide, wanted_lookups
+from hoopjump.decision.decide import decide, wanted_lookups, wants_token
+from hoopjump.decision.jose import TokenError
 from hoopjump.decision.moments import moment_text
+from hoopjump.decision.presented import embedded_token, in_certificate
 from hoopjump.decision.reasons import Reason
-from hoopjump.decision.values import Access, Answer, LoginRequest, Lookup, Policy, Verdict
+from hoopjump.decision.values import Access, Answer, LoginRequest, Lookup, Policy, Presented, RefusedToken, Verdict
 from hoopjump.errors import HoopjumpError
 from hoopjump.gateway.client import GatewayClient
 from hoopjump.gateway.directory import Directory
+from hoopjump.keys.dropped import DROPPED_KEYS
+from hoopjump.keys.keysets import KeySets
 
 # What stands in an event's head, or in the trace below it.
 _HEAD = ("time", "kind", "ref", "trace")
@@ -85,9 +89,25 @@ def _decide(config: Config, file: str, request: LoginRequest, api_key: str | Non
     try:
         certificate = read_certificate(read_bounded(file, TEXT_LIMIT))
         answers = _answers(config, certificate, policy, api_key)
+        embedded = _embedded(config, certificate, policy)
     except CertificateError as error:
-        certificate, answers = error, {}
-    return decide(request, certificate, answers, policy, int(time.time()))
+        certificate, answers, embedded = error, {}, None
+    return decide(request, certificate, answers, policy, int(time.time()), embedded)
+
+
+def _embedded(config: Config, certificate: Certificate, policy: Policy) -> Presented:
+    if not wants_token(certificate, policy):
+        return None
+    keysets = KeySets(config.tokens.issuer, config.daemon.state_dir / DROPPED_KEYS)
+    try:
+        token = embedded_token(certificate)
+        if token is None:
+            return None
+        verified = keysets.verify(token, time.time())
+        section = keysets.section(verified.issuer)
+        return in_certificate(verified, section.user_attribute, certificate, bound=section.bound)
+    except TokenError as error:
+        return RefusedToken(error.reason, error.detail)
 
 
 def _answers(config: Config, certificate: Certificate, policy: Policy, api_key: str | None) -> dict[Lookup, Answer]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from hoopjump.cli import output
 from hoopjump.cli.files import PRIVATE, PUBLIC, read_bounded, refuse_existing, write
 from hoopjump.cli.token_key import KEY_LIMIT, KINDS, Signer, generate, public_jwk, read_secret_file, read_signer
 from hoopjump.cli.validity import parse_window
+from hoopjump.config import load
 from hoopjump.decision.jose import TokenError, decode_segment, encode_segment, parse_object
 from hoopjump.decision.jwk import SET_LIMIT, KeySet, KeySetError, parse_key_set
 from hoopjump.decision.token import TOKEN_LIMIT, VerifiedToken, verify
@@ -28,9 +31,24 @@ from hoopjump.decision.token_policy import (
     trust,
 )
 from hoopjump.errors import HoopjumpError
+from hoopjump.keys.dropped import DROPPED_KEYS
+from hoopjump.keys.keysets import KeySets
 
 # More than a token may have, so that its refusal is that of a token and not of a file.
 FILE_LIMIT: Final = 64 * TOKEN_LIMIT
+
+_OF_ISSUER: Final = (
+    "jwks_file",
+    "secret_file",
+    "audiences",
+    "algorithms",
+    "user_claim",
+    "groups_claim",
+    "required",
+    "types",
+    "leeway",
+    "longest_age",
+)
 
 _PATH: Final = click.Path(path_type=Path, dir_okay=False)
 
@@ -144,8 +162,8 @@ def inspect(file: str) -> None:
 @click.argument("file")
 @click.option("--jwks", "jwks_file", metavar="FILE", help="The issuer's key set.")
 @click.option("--secret-file", type=_PATH, help="The secret shared with the issuer, for HS256.")
-@click.option("--issuer", required=True, help="Who must have issued it.")
-@click.option("--audience", "audiences", multiple=True, required=True, help="For whom it may be; may be repeated.")
+@click.option("--issuer", help="Who must have issued it.  [default: the issuers of the configuration]")
+@click.option("--audience", "audiences", multiple=True, help="For whom it may be; may be repeated.")
 @click.option(
     "--algorithm",
     "algorithms",
@@ -161,11 +179,13 @@ def inspect(file: str) -> None:
 @click.option("--longest-age", type=click.IntRange(1), help="Seconds since it was issued.")
 @click.option("--at", "moment", help="Verify as of then: Unix seconds, or ISO 8601.  [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
 def verify_command(  # noqa: PLR0917  # click hands every option over by its name
+    ctx: click.Context,
     file: str,
     jwks_file: str | None,
     secret_file: Path | None,
-    issuer: str,
+    issuer: str | None,
     audiences: tuple[str, ...],
     algorithms: tuple[str, ...],
     user_claim: str,
@@ -180,7 +200,20 @@ def verify_command(  # noqa: PLR0917  # click hands every option over by its nam
     """Verify the token in FILE (`-`: stdin).
 
     Exit status 0 when it is valid, 1 when it is refused: the reason is on stderr, and in the JSON as `reason`.
+
+    With --issuer the other options say what it must be like. Without, the issuers of the configuration
+    ([[tokens.issuer]]) do, and their keys are fetched: `hoopjump token verify token`.
     """
+    now = time.time() if moment is None else _moment(moment)
+    if issuer is None:
+        if any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _OF_ISSUER):
+            raise click.UsageError("these options are about one issuer: name it with --issuer")
+        config = load(ctx.obj["config"])
+        keysets = KeySets(config.tokens.issuer, config.daemon.state_dir / DROPPED_KEYS)
+        _verify(file, as_json, lambda data: keysets.verify(data, now))
+        return
+    if not audiences:
+        raise click.UsageError("with --issuer, --audience is needed")
     keys = _keys(jwks_file, secret_file)
     usual = {HMAC_ALGORITHM} if isinstance(keys, SharedSecret) else ALGORITHMS
     try:
@@ -198,9 +231,12 @@ def verify_command(  # noqa: PLR0917  # click hands every option over by its nam
         issuers = trust(TrustedIssuer(policy, keys))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    now = time.time() if moment is None else _moment(moment)
+    _verify(file, as_json, lambda data: verify(data, issuers, now))
+
+
+def _verify(file: str, as_json: bool, verdict: Callable[[bytes], VerifiedToken]) -> None:
     try:
-        verified = verify(_read_token(file), issuers, now)
+        verified = verdict(_read_token(file))
     except TokenError as error:
         if as_json:
             reason = error.reason

@@ -38,6 +38,7 @@ from hoopjump.gateway.directory import Directory
 from hoopjump.gateway.roles import Roles
 from hoopjump.gateway.sessions import Sessions as GatewaySessions
 from hoopjump.handoff.issue import PrivateKeySigner
+from hoopjump.keys.dropped import DROPPED_KEYS
 from hoopjump.keys.keysets import KeySets
 
 EX_FAILURE: Final = 1
@@ -68,7 +69,7 @@ class Daemon:
         self._threads = Threads(config.daemon.gateway_threads)
         self._table = LoginTable(state / "logins")
         self._watch = Watch(self._table, audit, config.sshd)
-        self._tokens = Tokens(KeySets(config.tokens.issuer, state / "dropped-keys.json"))
+        self._tokens = Tokens(KeySets(config.tokens.issuer, state / DROPPED_KEYS))
         principals = Principals(
             PolicySource(config),
             Lookups(Directory(client, config.gateway), self._threads, config.gateway.cache),

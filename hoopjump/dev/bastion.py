@@ -18,7 +18,7 @@ import shutil
 import socket
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -28,11 +28,10 @@ from hoopjump.dev.backend import Backend
 from hoopjump.dev.clients import Clients
 from hoopjump.dev.identities import Workshop
 from hoopjump.dev.services import Service, ServiceError, answers, free_port, minimal_environment, wait_for
+from hoopjump.dev.settings import Settings, as_toml
 from hoopjump.sshd import snippets, versions
 
 ADMINISTRATOR: Final = "admin"
-
-Settings = Mapping[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +187,7 @@ class Bastion(Clients):
         for section, values in self._settings.items():
             config.setdefault(section, {}).update(values)
         (self.directory / "etc" / "gateway_known_hosts").write_text(f"{self.gateway.host_key_line}\n")
-        self.config.write_text(_toml(config))
+        self.config.write_text(as_toml(config))
         # Whatever the umask is: nobody reads a configuration that others may write.
         self.config.chmod(0o644)
 
@@ -399,12 +398,3 @@ class Bastion(Clients):
         event = wait_for(found, seconds, f"an audit event {fields}")
         assert event is not None
         return event
-
-
-def _toml(config: Settings) -> str:
-    lines = []
-    for section, values in config.items():
-        lines.append(f"[{section}]")
-        # JSON's strings, numbers, booleans and lists are also TOML's.
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"

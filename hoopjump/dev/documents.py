@@ -72,9 +72,9 @@ OpenSSH 9.8 on a denial counts against the source address, and tells the user no
 ## The session is refused
 
 sshd drops what a subsystem says on standard error, so sftp, and scp from OpenSSH 9.0 on, are refused in their own
-protocol. sftp (from 8.9 on) and `scp -r` to the bastion show the sentence; other copies show what kind of failure it is:
-`Operation unsupported` where no transfer can be, `No connection` where something is down, else `Permission denied`. The
-sentence is in the log; `scp -O` and `ssh` show it.
+protocol. sftp (from 8.9 on) and `scp -r` to the bastion show the sentence; other copies show what kind of failure it
+is: `Operation unsupported` where no transfer can be, `No connection` where something is down, else `Permission denied`.
+The sentence is in the log; `scp -O` and `ssh` show it.
 """,
     Reason.TOKEN_MALFORMED: """
 ## The token is refused

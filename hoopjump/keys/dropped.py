@@ -17,6 +17,7 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.errors import HoopjumpError
 
 FILE_LIMIT: Final = 1024 * 1024
+DROPPED_KEYS: Final = "dropped-keys.json"  # in daemon.state_dir
 
 
 @dataclass(frozen=True, slots=True)
