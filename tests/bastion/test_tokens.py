@@ -1,0 +1,308 @@
+"""Tokens through a real sshd: in certificates, sent by sessions, for `ssh bastion` and for `ssh -J bastion`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hoopjump.cli.main import main
+from hoopjump.decision.keys import read_public_key
+from hoopjump.decision.presented import key_thumbprint
+from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.identities import Identity, keygen
+from hoopjump.dev.services import wait_for
+from tests.conftest import need_bastion
+from tests.keys.provider import Provider, TokenKey, provider
+
+AUDIENCE = "hoopjump"
+CA = "https://ca.example.com"
+ECHO = ("mybash", "echo hello")
+
+
+@pytest.fixture(scope="module")
+def idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    """The identity provider, whose users have their e-mail address in `sub`."""
+    with provider(tmp_path_factory.mktemp("provider")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def binding() -> TokenKey:
+    """The key with which a hoopjump-ca signs the tokens that it binds."""
+    return TokenKey("binding")
+
+
+def settings(idp: Provider, binding: TokenKey, directory: Path, **uses: str) -> dict[str, Any]:
+    """Both issuers configured: the provider's keys are discovered over TLS, those of the CA are in a file."""
+    keys = directory / "binding.jwks"
+    keys.write_text(json.dumps({"keys": [binding.jwk]}))
+    keys.chmod(0o644)
+    ca_file = directory / "provider-ca.pem"
+    ca_file.write_bytes(idp.ca_file.read_bytes())
+    ca_file.chmod(0o644)
+    bound = {"issuer": CA, "audiences": [AUDIENCE], "keys": f"file:{keys}", "bound": True, "user_attribute": "email"}
+    bound["leeway"] = 0
+    own = idp.section(user_claim="email", user_attribute="email", ca_file=str(ca_file))
+    return {"tokens": {**uses, "issuer": [own, bound]}}
+
+
+class Town:
+    """A bastion that asks for tokens, and the people in front of it."""
+
+    def __init__(self, bastion: Bastion, idp: Provider, binding: TokenKey) -> None:
+        self.bastion = bastion
+        self.idp = idp
+        self.binding = binding
+
+    def token(self, user: str = "alice", **changes: Any) -> str:
+        """A token of the provider's own."""
+        return self.idp.token(email=self.bastion.email(user), **changes).decode()
+
+    def bound(self, jkt: str, user: str = "alice", **changes: Any) -> str:
+        """A token of hoopjump-ca, bound to a key."""
+        claims = self.idp.claims(iss=CA, sub=self.bastion.email(user), cnf={"jkt": jkt})
+        return self.binding.sign({**claims, **changes}).decode()
+
+    def certificate(self, user: str = "alice", *, owner: str | None = None, **changes: Any) -> Identity:
+        """A certificate with a token in it, bound to its own key, of ``owner``'s (the user's) unless told otherwise."""
+        identity = self.bastion.certificate(user)
+        jkt = changes.pop("jkt", None) or key_thumbprint(read_public_key(identity.public.read_bytes()))
+        return self.embed(identity, user, changes.pop("token", None) or self.bound(jkt, owner or user, **changes))
+
+    def embed(self, identity: Identity, user: str, token: str) -> Identity:
+        """The certificate once more, with a token in it."""
+        ca, name = str(self.bastion.user_ca.key), self.bastion.email(user)
+        extension = f"extension:jwt@hoopjump={token}"
+        keygen("-q", "-s", ca, "-I", "x", "-n", name, "-V", "-1m:+1h", "-O", extension, str(identity.public))
+        return identity
+
+    def ssh(self, *command: str, identity: Identity | None = None, token: str | None = None) -> Any:
+        """A session; ``token`` is sent in the environment."""
+        sent: dict[str, Any] = (
+            {"options": ("-o", "SendEnv=HOOPJUMP_TOKEN"), "env": {"HOOPJUMP_TOKEN": token}} if token else {}
+        )
+        return self.bastion.ssh(*command, identity=identity or self.bastion.certificate(), **sent)
+
+
+@pytest.fixture(scope="module")
+def town(idp: Provider, binding: TokenKey) -> Iterator[Town]:
+    """A bastion where sessions and forwards need a token."""
+    need_bastion()
+    with tempfile.TemporaryDirectory(dir=Place.here().parent) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        configured = settings(idp, binding, directory, session="required", forward="required")
+        with Bastion(settings=configured) as bastion:
+            bastion.gateway.faults(early_close=False)
+            yield Town(bastion, idp, binding)
+
+
+def refused(done: Any, code: str) -> str:
+    """What was said to somebody who was refused for this reason."""
+    said: str = done.stderr.decode()
+    assert done.returncode not in (0, 255), said
+    assert done.stdout == b""
+    assert f"({code}, ref " in said
+    return said
+
+
+def no_forward(done: Any) -> None:
+    """Sshd let somebody in, and opened no channel to the gateway."""
+    assert done.returncode == 255
+    assert done.stdout == b""
+    assert b"administratively prohibited" in done.stderr
+
+
+# -- Who has a token -------------------------------------------------------------------------------------------------
+
+
+def test_a_bound_token_in_the_certificate_lets_both_ways_in(town: Town) -> None:
+    """Nothing but the certificate is needed."""
+    identity = town.certificate()
+    done = town.ssh(*ECHO, identity=identity)
+    assert (done.returncode, done.stdout) == (0, b"hello\n"), done.stderr
+    done = town.bastion.jump(*ECHO, identity=identity)
+    assert (done.returncode, done.stdout) == (0, b"hello\n"), done.stderr
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_a_bound_token_counts_for_keys_of_other_kinds(town: Town, kind: str) -> None:
+    """The thumbprint is that of the plain key."""
+    identity = town.bastion.certificate(kind=kind)
+    jkt = key_thumbprint(read_public_key(identity.public.read_bytes()))
+    done = town.ssh(*ECHO, identity=town.embed(identity, "alice", town.bound(jkt)))
+    assert (done.returncode, done.stdout) == (0, b"hello\n"), done.stderr
+
+
+def test_a_providers_token_in_the_environment_lets_the_session_in_and_no_forward(town: Town) -> None:
+    """A forward has no environment."""
+    identity, token = town.bastion.certificate(), town.token()
+    done = town.ssh(*ECHO, identity=identity, token=token)
+    assert (done.returncode, done.stdout) == (0, b"hello\n"), done.stderr
+    no_forward(
+        town.bastion.jump(
+            *ECHO, identity=identity, options=("-o", "SendEnv=HOOPJUMP_TOKEN"), env={"HOOPJUMP_TOKEN": token}
+        )
+    )
+
+
+def test_without_a_token_there_is_no_way_in(town: Town) -> None:
+    """And it is said how to get one."""
+    said = refused(town.ssh(*ECHO), "token-required")
+    assert "A token of your identity provider is needed here." in said
+    no_forward(town.bastion.jump(*ECHO))
+
+
+def test_the_end_of_the_token_is_the_end_of_the_login(town: Town) -> None:
+    """Of all its channels, while the certificate would go on for an hour."""
+    ends = int(time.time()) + 10
+    done = town.bastion.ssh(identity=town.certificate(exp=ends), options=("-N",))
+    assert done.returncode != 0
+    assert time.time() >= ends
+    town.bastion.wait_for_event(kind="login-cut", deadline=ends)
+
+
+def test_the_end_of_a_sent_token_is_the_end_of_the_login(town: Town) -> None:
+    """It becomes known with the session."""
+    ends = int(time.time()) + 300
+    assert town.ssh(*ECHO, token=town.token(exp=ends)).returncode == 0
+    # The provider's leeway comes on top.
+    assert town.bastion.wait_for_event(kind="login-closed", deadline=ends + 30)
+
+
+# -- Attacks ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_token_of_another_key_lets_nobody_in(town: Town) -> None:
+    """Taken out of one certificate of alice's and put into another one."""
+    other = key_thumbprint(read_public_key(town.bastion.certificate().public.read_bytes()))
+    identity = town.certificate(jkt=other)
+    refused(town.ssh(*ECHO, identity=identity), "token-other-key")
+    no_forward(town.bastion.jump(*ECHO, identity=identity))
+
+
+def test_a_providers_own_token_in_a_certificate_lets_nobody_in(town: Town) -> None:
+    """Whoever sees a certificate has what is in it."""
+    identity = town.certificate(token=town.token())
+    refused(town.ssh(*ECHO, identity=identity), "token-not-for-certificates")
+    no_forward(town.bastion.jump(*ECHO, identity=identity))
+
+
+def test_a_bound_token_in_the_environment_lets_nobody_in(town: Town) -> None:
+    """It stands in a certificate, which is public."""
+    identity = town.bastion.certificate()
+    bound = town.bound(key_thumbprint(read_public_key(identity.public.read_bytes())))
+    refused(town.ssh(*ECHO, identity=identity, token=bound), "token-misplaced")
+
+
+@pytest.mark.parametrize("place", ["certificate", "environment"])
+def test_the_token_of_somebody_else_lets_nobody_in(town: Town, place: str) -> None:
+    """Both names are in the log, and neither on the screen."""
+    before = town.bastion.log()
+    if place == "certificate":
+        done = town.ssh(*ECHO, identity=town.certificate(owner="bob"))
+    else:
+        done = town.ssh(*ECHO, token=town.token("bob"))
+    said = refused(done, "token-other-user")
+    assert "alice@" not in said
+    assert "bob@" not in said
+    assert town.bastion.find_log(r"token-other-user.*bob@.*alice@", since=before) is not None
+
+
+@pytest.mark.parametrize("place", ["certificate", "environment"])
+def test_an_expired_token_lets_nobody_in(town: Town, place: str) -> None:
+    """Wherever it is, and whatever the certificate says."""
+    old = int(time.time()) - 100
+    if place == "certificate":
+        done = town.ssh(*ECHO, identity=town.certificate(exp=old, iat=old - 10))
+    else:
+        done = town.ssh(*ECHO, token=town.token(exp=old, iat=old - 10))
+    refused(done, "token-expired")
+
+
+def test_a_token_that_somebody_made_up_lets_nobody_in(town: Town) -> None:
+    """Of an issuer that is not trusted, with a key that is not its own, or no token at all."""
+    stranger = TokenKey("first")
+    refused(town.ssh(*ECHO, token=town.token(key=stranger)), "token-bad-signature")
+    refused(town.ssh(*ECHO, token=town.token(iss="https://else.example.com")), "token-wrong-issuer")
+    refused(town.ssh(*ECHO, token="x" * 5000), "token-malformed")
+    refused(town.ssh(*ECHO, identity=town.certificate(token="nothing")), "token-malformed")
+
+
+def test_no_token_is_in_any_log(town: Town) -> None:
+    """Good and bad ones, of all that this bastion has written; nor does one go on to where the command runs."""
+    good, bad = town.token(), town.token("bob")
+    done = town.ssh("mybash", "env; cat /proc/$$/cmdline", token=good)
+    assert done.returncode == 0
+    assert b"HOOPJUMP" not in done.stdout
+    town.ssh(*ECHO, token=bad)
+    written = town.bastion.log() + json.dumps(town.bastion.audit())
+    files = [path for path in (town.bastion.directory / "run").rglob("*") if path.is_file()]
+    for token in (good, bad):
+        for part in token.split(".")[1:]:
+            assert part not in written
+            assert not any(part.encode() in path.read_bytes() for path in files)
+
+
+# -- Keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_key_of_the_provider_is_taken_as_it_comes(town: Town) -> None:
+    """The login that brings it asks for it, within its own time."""
+    town.idp.keys.insert(0, TokenKey("rotated"))
+
+    def accepted() -> bool:
+        done = town.ssh(*ECHO, token=town.token())
+        assert done.returncode == 0 or b"token-key-unknown" in done.stderr, done.stderr
+        return bool(done.returncode == 0)
+
+    # Its keys were perhaps asked for less than ten seconds ago.
+    assert wait_for(accepted, 40, "the new key")
+
+
+def test_a_dropped_key_lets_nobody_in_until_that_is_taken_back(town: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    """`hoopjump keys`: at once, though the provider goes on publishing the key."""
+
+    def keys(*arguments: str) -> Any:
+        with pytest.raises(SystemExit) as ended:
+            main(["--config", str(town.bastion.config), "keys", *arguments])
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    status, out, _ = keys("list", "--json")
+    states = {row["issuer"]: (row["state"], [key["kid"] for key in row["keys"]]) for row in json.loads(out)}
+    assert status == 0
+    assert states[CA] == ("fresh", ["binding"])
+    identity = town.certificate()
+    assert town.ssh(*ECHO, identity=identity).returncode == 0
+    status, _, err = keys("drop", "binding")
+    assert (status, err) == (0, f"hoopjump: the key binding of {CA} is refused from now on\n")
+    assert "dropped" in keys("list")[1]
+    assert keys("refresh")[0] == 0
+    refused(town.ssh(*ECHO, identity=identity), "token-key-dropped")
+    assert keys("drop", "binding", "--undo")[0] == 0
+    assert town.ssh(*ECHO, identity=identity).returncode == 0
+    assert keys("drop", "no-such-key")[0] == 1
+
+
+def test_the_command_line_verifies_with_the_configured_issuers(
+    town: Town, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`hoopjump token verify` without --issuer, and `hoopjump explain` for a certificate with a token."""
+    path = tmp_path / "token"
+    path.write_text(town.token())
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", str(town.bastion.config), "token", "verify", "--json", str(path)])
+    told = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, told["valid"], told["user"]) == (0, True, town.bastion.email("alice"))
+    certificate = town.certificate(owner="bob").certificate
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", str(town.bastion.config), "explain", "--certificate", str(certificate), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, told["reason"]) == (1, "token-other-user")
