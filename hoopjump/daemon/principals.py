@@ -72,6 +72,8 @@ class Principals:
         fields = _fields(call, request, certificate, verdict)
         if (fault := _token_fault(verdict)) is not None:
             fields["detail"] = fault
+        if verdict.token is not None:
+            fields.update({"issuer": verdict.token.issuer, "token_id": verdict.token.token_id})
         if verdict.access is Access.DENY or isinstance(certificate, CertificateError):
             await self._deny(call, verdict.reason, verdict.sentence, fields)
         elif uid is None:

@@ -161,7 +161,7 @@ class Sessions:
         verdict, token = await asyncio.gather(self._judge(attempt, certificate), self._environment(asked.wish))
         if verdict.access is not Access.ALLOW or verdict.user is None or verdict.identity is None:
             raise RefusedError(verdict.reason, verdict.sentence, trace=verdict.trace)
-        self._check_token(login, verdict, token, verdict.user)
+        asked.token = self._check_token(login, verdict, token, verdict.user)
         asked.user = user = verdict.user
         request = _request(asked, login, self._config.handoff.sftp_server)
         if request.role is None:
@@ -213,14 +213,17 @@ class Sessions:
             return None
         return await self._tokens.environment(wish.token)
 
-    def _check_token(self, login: Login, verdict: Verdict, token: Presented, user: User) -> None:
+    def _check_token(self, login: Login, verdict: Verdict, token: Presented, user: User) -> Token | None:
+        """The token that lets the session in, its own before the certificate's; its end is the login's as well."""
         rules = session_token_rules(self._config.tokens.session, verdict.token, token, user)
         failed = first_failed(rules)
         if failed is not None:
             trace = (*verdict.trace, *(item.check for item in rules))
             raise RefusedError(failed.reason, failed.sentence, detail=failed.check.detail, trace=trace)
-        if isinstance(token, Token):
-            self._watch.shorten(login, token.ends)
+        if not isinstance(token, Token):
+            return verdict.token
+        self._watch.shorten(login, token.ends)
+        return token
 
     def _check_time(self, login: Login) -> None:
         deadline = login.admission.deadline

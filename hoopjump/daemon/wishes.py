@@ -12,7 +12,7 @@ from hoopjump.daemon.server import Call
 from hoopjump.daemon.wire import Message
 from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.reasons import Reason
-from hoopjump.decision.values import Check, User
+from hoopjump.decision.values import Check, Token, User
 
 
 class RefusedError(Exception):
@@ -98,6 +98,7 @@ class Asked:
     certificate: Certificate | None = None
     user: User | None = None
     role: str | None = None
+    token: Token | None = None
 
     def fields(self) -> Fields:
         """What an event says of it."""
@@ -111,4 +112,6 @@ class Asked:
             fields.update({"user": user.email, "subject": user.subject})
         if self.certificate is not None:
             fields["certificate"] = certificate_facts(self.certificate)
+        if self.token is not None:
+            fields.update({"issuer": self.token.issuer, "token_id": self.token.token_id})
         return fields

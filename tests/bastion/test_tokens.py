@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hoopjump.cli.main import main
+from hoopjump.decision.jose import decode_segment
 from hoopjump.decision.keys import read_public_key
 from hoopjump.decision.presented import key_thumbprint
 from hoopjump.dev.bastion import Bastion, Place
@@ -145,6 +146,8 @@ def test_a_providers_token_in_the_environment_lets_the_session_in_and_no_forward
     identity, token = town.bastion.certificate(), town.token()
     done = town.ssh(*ECHO, identity=identity, token=token)
     assert (done.returncode, done.stdout) == (0, b"hello\n"), done.stderr
+    named = json.loads(decode_segment(token.split(".")[1].encode()))["jti"]
+    town.bastion.wait_for_event(kind="session-started", issuer=town.idp.issuer, token_id=named)
     no_forward(
         town.bastion.jump(
             *ECHO, identity=identity, options=("-o", "SendEnv=HOOPJUMP_TOKEN"), env={"HOOPJUMP_TOKEN": token}
