@@ -9,18 +9,15 @@ from tests.ca.yard import NAMESPACE
 from tests.decision.forge import Signer, blob, string
 
 
-def detached(
-    key: Signer, message: bytes, *, namespace: str = NAMESPACE, digest: str = "sha512", **parts: bytes
-) -> bytes:
+def detached(key: Signer, message: bytes, **parts: bytes) -> bytes:
     """The wire form (PROTOCOL.sshsig); ``parts`` replace what would be right, by their names there."""
-    signed = b"SSHSIG" + b"".join(
-        map(string, (namespace.encode(), b"", digest.encode(), hashlib.new(digest, message).digest()))
-    )
+    namespace = NAMESPACE.encode()
+    signed = b"SSHSIG" + b"".join(map(string, (namespace, b"", b"sha512", hashlib.sha512(message).digest())))
     fields = {
         "publickey": blob(key),
-        "namespace": namespace.encode(),
+        "namespace": namespace,
         "reserved": b"",
-        "hash_algorithm": digest.encode(),
+        "hash_algorithm": b"sha512",
         "signature": key.sign(signed),
     }
     head = parts.pop("head", b"SSHSIG\0\0\0\1")
