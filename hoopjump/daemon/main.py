@@ -120,7 +120,7 @@ class Daemon:
         for complaint in self._table.load():
             log.error("a login was forgotten: %s", complaint)
         self._watch.resume()
-        await self._tokens.start()
+        self._tokens.start()
         await self._server.start(systemd.listener(self._config.daemon.socket, os.environ))
         systemd.notify("READY=1", os.environ)
         log.info("hoopjumpd %s is ready, %d logins", __version__, len(self._table))

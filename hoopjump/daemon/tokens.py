@@ -20,7 +20,6 @@ from hoopjump.decision.token import VerifiedToken
 from hoopjump.decision.values import Presented, RefusedToken
 from hoopjump.keys.keysets import KeySets
 
-START_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 0.8  # of the 1.3 in which a session is decided
 THREADS: Final = 8
 
@@ -36,9 +35,9 @@ class Tokens:
         self._clock = clock
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="keys")
 
-    async def start(self) -> None:
-        """Have keys kept fresh, and wait a little for the first ones."""
-        await asyncio.to_thread(self._keys.start, START_SECONDS)
+    def start(self) -> None:
+        """Have keys kept fresh. Nobody waits for the first ones but a login that needs them."""
+        self._keys.start(0)
 
     def stop(self) -> None:
         """Ask for no more keys."""

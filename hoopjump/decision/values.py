@@ -126,7 +126,8 @@ class Policy:
     """What an administrator has decided. Key blobs are SSH wire encodings; times are seconds.
 
     ``forward_targets`` are ``host:port`` or ``[v6]:port`` as a client would ask for them, since sshd compares text;
-    :class:`ValueError` for one that could not stand in a principals line.
+    :class:`ValueError` for one that could not stand in a principals line. ``session_use`` and ``forward_use`` say
+    whether these need a token.
     """
 
     trusted_cas: frozenset[bytes]

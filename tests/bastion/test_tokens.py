@@ -101,6 +101,8 @@ def town(idp: Provider, binding: TokenKey) -> Iterator[Town]:
         configured = settings(idp, binding, directory, session="required", forward="required")
         with Bastion(settings=configured) as bastion:
             bastion.gateway.faults(early_close=False)
+            there = [f"keys of {issuer} are there" for issuer in (idp.issuer, CA)]
+            wait_for(lambda: all(line in bastion.daemon_log() for line in there), 30, "the first keys")
             yield Town(bastion, idp, binding)
 
 
