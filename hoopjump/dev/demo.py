@@ -19,6 +19,7 @@ from typing import Final
 
 import pexpect
 
+from hoopjump.dev import programs
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.identities import EXPIRED, Identity
 from hoopjump.dev.screen import Screen, printable
@@ -75,6 +76,7 @@ class Demonstration:
         self.terminal()
         self.piped()
         self.show(["pgdemo"], given=b"SELECT 1\n", typed="echo 'SELECT 1' | ssh bastion pgdemo", expect="1")
+        self.copy()
         self.screen.remark("\nThe same for bob, whose certificate is his own:")
         self.show(["mybash", "echo", "$HOOP_USER_EMAIL"], identity=self.bob, expect=self.bastion.email("bob"))
 
@@ -97,6 +99,29 @@ class Demonstration:
         self.show(
             ["mybash"], options=options, given=b"echo six times seven\necho $((6 * 7))\n", typed=typed, expect="42"
         )
+
+    def copy(self) -> None:
+        """A file to a host behind the gateway and back, by scp as it is."""
+        self.bastion.backend.ssh_target("web1")
+        config = str(self.bastion.client_config(self.alice))
+        self.screen.remark("\nA resource role of type ssh, named by HOOP_RESOURCE so that scp stays as it is:")
+        with tempfile.TemporaryDirectory(dir=self.bastion.directory / "client") as ground:
+            place = Path(ground)
+            place.chmod(0o777)
+            (place / "report").write_text("six times seven\n")
+            there = f"bastion:{place}/there"
+            for source, target in (("report", there), (there, "back")):
+                typed = ["scp", "-o", "SetEnv=HOOP_RESOURCE=web1", source, target]
+                self.screen.command(shlex.join(typed))
+                argv = ["scp", "-S", str(programs.ssh()), "-F", config, *typed[1:]]
+                done = subprocess.run(
+                    argv, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+                )
+                self.screen.output((done.stdout + done.stderr).decode(errors="replace"))
+                if done.returncode:
+                    self._surprise(f"scp exited with {done.returncode}")
+            if not (place / "back").exists():
+                self._surprise("the file did not come back")
 
     def terminal(self, *options: str) -> None:
         """An interactive shell, typed into by pexpect."""
