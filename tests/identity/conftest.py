@@ -67,6 +67,7 @@ class Laptop:
         lines = [f"{key} = {json.dumps(value)}" for key, value in {**usual, **values}.items()]
         self.settings_file.parent.mkdir(parents=True, exist_ok=True)
         self.settings_file.write_text("\n".join(lines) + "\n")
+        self.settings_file.chmod(0o644)
 
     def hoopjump(self, *arguments: str | Path) -> Said:
         """Run a command."""
