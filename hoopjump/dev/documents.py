@@ -79,8 +79,8 @@ The sentence is in the log; `scp -O` and `ssh` show it.
     Reason.TOKEN_MALFORMED: """
 ## The token is refused
 
-Whoever verifies a token (`hoopjump token verify`) says which rule it breaks; [tokens](tokens.md) has the rules. The
-log has a detail as well, and never any part of a signature.
+Whoever verifies a token says which rule it breaks: the login or session that came with it, `hoopjump token verify`, or
+hoopjump-ca; [tokens](tokens.md) has the rules. The log has a detail as well, and never any part of a signature.
 """,
     Reason.REQUEST_MALFORMED: """
 ## hoopjump-ca issues no certificate

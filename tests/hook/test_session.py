@@ -49,6 +49,7 @@ def test_session_tells_what_sshd_and_the_client_say(hook: Hook) -> None:
         "TERM": "xterm",
         "HOOP_RESOURCE": "web1",
         "HOOPJUMP_STDIN": "wait",
+        "HOOPJUMP_TOKEN": "head.claims.signature",
         "HOOPJUMP_A": "1=2",
         "HOOPJUMP_B": "",
         "SECRET": "s",
@@ -67,6 +68,7 @@ def test_session_tells_what_sshd_and_the_client_say(hook: Hook) -> None:
         "term": b"xterm",
         "resource": b"web1",
         "stdin": b"wait",
+        "token": b"head.claims.signature",
         "relay": b"1",
     }
 

@@ -195,6 +195,34 @@ def test_a_flood_of_unknown_keys_is_one_question(keysets: KeySets, idp: Provider
     assert (len(seen), idp.asked()) == (20, 2)
 
 
+def test_keys_change_while_logins_go_on(keysets: KeySets, idp: Provider, clock: Clock) -> None:
+    """A provider that publishes a key, signs with it, and takes the old one out: none wrong, none refused."""
+    wrong: list[str] = []
+
+    def log_in(key: TokenKey) -> None:
+        for _ in range(10):
+            try:
+                keysets.verify(idp.token(key), time.time())
+            except TokenError as error:
+                wrong.append(error.reason.code)
+
+    old = idp.key
+    for number in range(5):
+        fresh = TokenKey(f"number-{number}")
+        idp.keys[:] = [fresh, old]
+        clock.now += 10
+        threads = [threading.Thread(target=log_in, args=(key,)) for key in (old, fresh) * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        idp.keys[:] = [fresh]
+        keysets.refresh(idp.issuer)
+        assert refusal(keysets, idp.token(old), known=True) == "token-key-unknown"
+        old = fresh
+    assert wrong == []
+
+
 def test_a_bad_signature_or_claim_asks_for_nothing(keysets: KeySets, idp: Provider, clock: Clock) -> None:
     """Only a key that is not known can be one that has come since."""
     keysets.verify(idp.token(), time.time())
