@@ -16,6 +16,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from hoopjump.ca.settings import CaConfig
 from hoopjump.cli.main import COMMANDS
 from hoopjump.cli.main import hoopjump as program
 from hoopjump.config import Config
@@ -101,12 +102,37 @@ Exit status: 0 done, 1 failed or refused, 2 wrong usage. Colour only on a termin
 """
 
 
+_CA_CONFIGURATION: Final = """
+# hoopjump-ca
+
+[hoopjump-ca](ca.md) reads a file of its own, `/etc/hoopjump/ca.toml`, or the one named with `--config`, by the same
+rules. It reads it when it starts; `hoopjump-ca --config NEW --check` tries a changed one first.
+"""
+
+_CA_ISSUERS: Final = """
+## [[issuer]] of ca.toml
+
+An issuer whose tokens get certificates; a table for each, at least one. The keys are those of `[[tokens.issuer]]`
+above. The user claim is the principal, `user_attribute` does not matter, and no issuer can be `bound`.
+"""
+
+
 def configuration() -> str:
-    """docs/configuration.md, from the descriptions in :mod:`hoopjump.config`."""
+    """docs/configuration.md, from the descriptions in :mod:`hoopjump.config` and :mod:`hoopjump.ca.settings`."""
     parts = [_CONFIGURATION]
     for name, field in Config.model_fields.items():
         parts += _section(f"[{name}]", field.annotation)
+    parts.append(_CA_CONFIGURATION)
+    for name, field in CaConfig.model_fields.items():
+        if not _is_tables(field.annotation):
+            parts += _section(f"[{name}] of ca.toml", _model_of(field.annotation))
+    parts.append(_CA_ISSUERS)
     return "".join(parts)
+
+
+def _model_of(annotation: Any) -> Any:  # noqa: ANN401 - an annotation may be anything
+    """The section, also of one that may be absent."""
+    return next((one for one in get_args(annotation) if one is not type(None)), annotation)
 
 
 def _section(header: str, section: Any) -> Iterator[str]:  # noqa: ANN401 - an annotation may be anything
