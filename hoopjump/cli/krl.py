@@ -12,9 +12,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -24,11 +25,32 @@ from hoopjump.cli.subject import key_line
 from hoopjump.decision.certificate import TEXT_LIMIT, CertificateError, read_certificate
 from hoopjump.errors import HoopjumpError
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 _SERIAL = re.compile(r"[0-9]{1,20}\Z")
 
 
 class RevocationError(HoopjumpError):
     """A list cannot be made, or what should be revoked cannot be said in one."""
+
+
+def _names_what(command: Command) -> Command:
+    """The options that say what is revoked."""
+    options = (
+        click.option("--certificate", "certificates", multiple=True, metavar="FILE", help="Revoke this certificate."),
+        click.option("--key-id", "key_ids", multiple=True, metavar="ID", help="Revoke certificates of this key ID."),
+        click.option(
+            "--serial", "serials", multiple=True, metavar="N[-M]", help="Revoke a serial, or a range of them."
+        ),
+        click.option(
+            "--ca",
+            type=click.Path(path_type=Path),
+            help="Public key of the CA whose serials and key IDs are meant.  [default: every CA]",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -38,14 +60,7 @@ def krl() -> None:
 
 @krl.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--certificate", "certificates", multiple=True, metavar="FILE", help="Revoke this certificate.")
-@click.option("--key-id", "key_ids", multiple=True, metavar="ID", help="Revoke certificates of this key ID.")
-@click.option("--serial", "serials", multiple=True, metavar="N[-M]", help="Revoke a serial, or a range of them.")
-@click.option(
-    "--ca",
-    type=click.Path(path_type=Path),
-    help="Public key of the CA whose serials and key IDs are meant.  [default: every CA]",
-)
+@_names_what
 @click.option("--force", is_flag=True, help="Replace a list that is there; what it revoked is revoked no more.")
 def create(  # noqa: PLR0917  # click hands every option over by its name
     file: Path,
@@ -65,14 +80,7 @@ def create(  # noqa: PLR0917  # click hands every option over by its name
 
 @krl.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--certificate", "certificates", multiple=True, metavar="FILE", help="Revoke this certificate.")
-@click.option("--key-id", "key_ids", multiple=True, metavar="ID", help="Revoke certificates of this key ID.")
-@click.option("--serial", "serials", multiple=True, metavar="N[-M]", help="Revoke a serial, or a range of them.")
-@click.option(
-    "--ca",
-    type=click.Path(path_type=Path),
-    help="Public key of the CA whose serials and key IDs are meant.  [default: every CA]",
-)
+@_names_what
 def add(
     file: Path, certificates: tuple[str, ...], key_ids: tuple[str, ...], serials: tuple[str, ...], ca: Path | None
 ) -> None:

@@ -45,6 +45,7 @@ from hoopjump.gateway.client import GatewayError
 from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
 from hoopjump.handoff.agent import IDENTITIES_ANSWER, REQUEST_IDENTITIES, SIGN_REQUEST, SIGN_RESPONSE
 from hoopjump.handoff.issue import CertificateSpec, PrivateKeySigner, issue, options
+from tests.daemon.yard import MemorySink
 
 ALICE = User("auth0|alice", "alice@x.io", "active", ("dev",), "Alice")
 BASH = Role("mybash", "custom", online=True)
@@ -116,22 +117,6 @@ class FakeReach:
 
     async def fault(self) -> str | None:
         return self.wrong
-
-
-class MemorySink:
-    """Events, kept; ``broken`` makes writing fail."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.broken = False
-
-    def write(self, event: Event) -> None:
-        if self.broken:
-            raise OSError("the disk is full")
-        self.events.append(event)
-
-    def complain(self, message: str) -> None:
-        pass
 
 
 def key_line(blob: bytes) -> str:
