@@ -18,6 +18,7 @@ from hoopjump.daemon.policy import read_authorities
 from hoopjump.decision.keys import KEY_TEXT_LIMIT, fingerprint, read_public_key
 from hoopjump.decision.wire import FormatError
 from hoopjump.errors import HoopjumpError
+from hoopjump.findings import Level
 from hoopjump.gateway import changes, checks, ssh_server
 from hoopjump.gateway.client import GatewayClient
 from hoopjump.gateway.models import SshServerReply
@@ -81,7 +82,7 @@ def check(ctx: click.Context, api_key: str | None, handoff_ca: Path | None, as_j
             output.result(f"{output.level(item.level.value)}  {item.name}: {output.shown(item.text)}")
             if item.hint:
                 output.result(f"      hint: {output.shown(item.hint)}")
-    if any(item.level is checks.Level.FAILURE for item in findings):
+    if any(item.level is Level.FAILURE for item in findings):
         ctx.exit(output.EXIT_FAILURE)
 
 

@@ -12,10 +12,10 @@ import click
 from hoopjump.cli import daemon_socket, output
 from hoopjump.config import Config, DaemonSection, load
 from hoopjump.errors import HoopjumpError
+from hoopjump.findings import Finding, Level, failure, ok
 from hoopjump.sshd.check import check as findings_of
 from hoopjump.sshd.check import forward_targets
 from hoopjump.sshd.effective import UNKNOWN_CLIENT, Connection
-from hoopjump.sshd.findings import Finding, Level, failure, ok
 from hoopjump.sshd.snippets import HOOK, render
 from hoopjump.sshd.versions import Version, installed, parse
 

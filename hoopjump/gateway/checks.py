@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from hoopjump.config import GatewaySection
 from hoopjump.decision.keys import fingerprint, read_public_key
 from hoopjump.decision.wire import FormatError
 from hoopjump.errors import HoopjumpError
+from hoopjump.findings import Finding, Level
 from hoopjump.gateway import ssh_server
 from hoopjump.gateway.client import GatewayClient, GatewayError
 from hoopjump.gateway.models import ServerInfoReply, SshServerReply, UserInfoReply, read
@@ -21,24 +21,6 @@ _LOGIN_LASTS: Final = {
     "oidc": "as long as the identity provider's access token, which it does not renew for this",
     "saml": "as long as the identity provider said, else 60 minutes",
 }
-
-
-class Level(Enum):
-    """How a check came out; only ``FAILURE`` keeps users out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the answer; the hint names the next step."""
-
-    level: Level
-    name: str
-    text: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hoopjump.config import Config
+from hoopjump.findings import Finding
 from hoopjump.sshd import effective, host, paths, rules
 from hoopjump.sshd.effective import Connection
-from hoopjump.sshd.findings import Finding
 from hoopjump.sshd.rules import Expected
 from hoopjump.sshd.versions import Version
 

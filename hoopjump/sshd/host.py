@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from hoopjump.sshd.findings import Finding, failure, ok, warning
+from hoopjump.findings import Finding, failure, ok, warning
 
 MOUNTS: Final = Path("/proc/self/mounts")
 SHADOW: Final = Path("/etc/shadow")

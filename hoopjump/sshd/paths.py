@@ -12,7 +12,7 @@ from typing import Final
 
 from hoopjump.decision.keys import parse_public_key
 from hoopjump.decision.wire import FormatError, read_key_line
-from hoopjump.sshd.findings import Finding, failure, ok, warning
+from hoopjump.findings import Finding, failure, ok, warning
 
 CA_FILE_LIMIT: Final = 1024 * 1024
 HOOK_SECONDS: Final = 5.0

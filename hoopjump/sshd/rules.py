@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hoopjump.findings import Finding, failure, ok, warning
 from hoopjump.sshd.effective import Effective
-from hoopjump.sshd.findings import Finding, failure, ok, warning
 from hoopjump.sshd.snippets import ACCEPTED_ENVIRONMENT
 from hoopjump.sshd.versions import Version
 

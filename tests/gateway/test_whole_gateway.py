@@ -10,6 +10,7 @@ import pytest
 
 from hoopjump.decision.keys import fingerprint
 from hoopjump.decision.values import Found, Lookup, Missing, User
+from hoopjump.findings import Level
 from hoopjump.gateway import changes, checks, ssh_server
 from hoopjump.gateway.client import GatewayClient
 from hoopjump.gateway.directory import Directory
@@ -135,7 +136,7 @@ def test_findings_of_a_sound_gateway(gateway: Site, tmp_path: Path) -> None:
     authorities = changes.user_authorities(server, handoff)
     local = checks.Local(frozenset(authority.blob for authority in authorities.taken), handoff)
     findings = list(checks.run(gateway.client(), section, local))
-    failed = [finding.name for finding in findings if finding.level is checks.Level.FAILURE]
+    failed = [finding.name for finding in findings if finding.level is Level.FAILURE]
     assert failed == ["handoff-ca"], findings
     assert [finding.name for finding in findings] == [
         "api", "version", "api-key", "mapping", "user-cas", "handoff-ca", "host-key", "known-hosts", "five-minutes",

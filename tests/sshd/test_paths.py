@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hoopjump.sshd.findings import Level
+from hoopjump.findings import Level
 from hoopjump.sshd.host import check_account, check_processes_visible, check_unlocked
 from hoopjump.sshd.paths import check_ca_file, check_hook, check_revocation_list, unsafe
 

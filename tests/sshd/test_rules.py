@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hoopjump.sshd.findings import Finding, Level
+from hoopjump.findings import Finding, Level
 from hoopjump.sshd.rules import check_administrator, check_login
 from hoopjump.sshd.versions import Version
 from tests.sshd.blocks import CA_FILE, RELEASES, effective, expected

@@ -1,4 +1,4 @@
-"""What a check of the sshd in front comes to: findings, each with the next step."""
+"""What a check of either side comes to: findings, each with the next step."""
 
 from __future__ import annotations
 
