@@ -322,7 +322,7 @@ if __name__ == "__main__" and sys.argv[1:2] not in (["session"], ["relay"]):
 AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
 FAREWELL = 1.0  # seconds that an ssh which has read everything has to end by itself
 AHEAD = 4 << 20  # twice the window that ssh gives a channel (channels.h CHAN_SES_WINDOW_DEFAULT): all that can be sent
-PIPE = 256 << 10  # bytes of a pipe, of which a user may have 64 MB (pipe(7), pipe-user-pages-soft)
+PIPE = 512 << 10  # bytes of a pipe, of which a user may have 64 MB (pipe(7), pipe-user-pages-soft)
 NONSENSE = bytes(512 << 10)  # completes any packet (packet.c PACKET_MAX_SIZE, 256 KiB), and is no packet of the gateway
 
 
@@ -425,7 +425,7 @@ class Relay:
     def pass_on(self) -> None:
         """Give ssh what it takes."""
         try:
-            del self.back[: posix.write(1, self.back[:PIPE])]
+            del self.back[: posix.write(1, self.back)]
         except BlockingIOError:
             pass
 
