@@ -297,14 +297,14 @@ def test_stopping_daemon_answers_what_it_was_asked() -> None:
 
 @pytest.mark.skipif(not ROOT, reason="needs root and the private view")
 def test_administration_is_root_s_and_the_daemon_s_own() -> None:
-    """The hook's uid, an account's and a stranger's are refused `logins`, `end` and `explain`."""
+    """The hook's uid, an account's and a stranger's are refused `logins`, `end`, `explain` and `keys`."""
 
     async def served(call: Call) -> None:
         await call.reply([("outcome", "ok")])
 
     async def story() -> None:
         async with yard() as place:
-            verbs = ("logins", "end", "explain")
+            verbs = ("logins", "end", "explain", "keys")
             place.handlers.update(dict.fromkeys(verbs, served))
             await place.restart()
             monitor = await place.monitor()
