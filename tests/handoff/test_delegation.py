@@ -42,6 +42,11 @@ def test_only_permissions_are_taken_over(handoff: Make) -> None:
     assert extensions == (("permit-X11-forwarding", b""), ("permit-agent-forwarding", b""), ("permit-pty", b""))
 
 
+def test_the_users_token_stays_behind(handoff: Make) -> None:
+    """The gateway would look at neither its audience nor its binding."""
+    assert handoff(extensions=("jwt@hoopjump", "permit-pty")).certificate.extensions == (("permit-pty", b""),)
+
+
 def test_every_handoff_has_its_own_key_and_serial(handoff: Make) -> None:
     """Two sessions share neither key nor serial."""
     first, second = handoff().certificate, handoff().certificate
