@@ -33,7 +33,7 @@ from hoopjump.keys.keysets import KeySets
 
 EX_FAILURE: Final = 1
 EX_CONFIG: Final = 2
-# Less than the unit's TimeoutStopSec=, more than an agent may take.
+# More than an agent may take; twice that, as aiohttp counts it, is less than the unit's TimeoutStopSec=.
 DRAIN_SECONDS: Final = 15.0
 # A provider that is slow is waited for by those who need it.
 FIRST_KEYS_SECONDS: Final = 3.0
@@ -91,14 +91,19 @@ class CertificateService:
         )
         loop.add_signal_handler(signal.SIGHUP, self._reload, server)
         await asyncio.to_thread(self._keys.start, FIRST_KEYS_SECONDS)
-        server.start()
+        accepting = server.start()
+        # Whoever can accept nothing more had better be started anew.
+        accepting.add_done_callback(lambda _: stop.set())
         systemd.notify("READY=1", os.environ)
         log.info("hoopjump-ca %s is ready, CA key %s, at %s", __version__, self.authority, config.server.listen)
         await stop.wait()
+        failed = accepting.done()
         systemd.notify("STOPPING=1", os.environ)
         await server.stop(DRAIN_SECONDS)
         service.stop()
         self._keys.stop()
+        if failed:
+            accepting.result()
         log.info("hoopjump-ca has stopped")
 
     def _reload(self, server: Server) -> None:

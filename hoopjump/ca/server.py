@@ -7,7 +7,6 @@ over: whoever never begins one would not be counted.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -86,17 +85,17 @@ class Server:
         """How many are open."""
         return len(self._attended)
 
-    def start(self) -> None:
-        """Begin to accept."""
+    def start(self) -> asyncio.Task[None]:
+        """Begin to accept; the task ends only with a fault of ours."""
         self._listener.setblocking(False)
         self._accepting = asyncio.create_task(self._accept())
+        return self._accepting
 
     async def stop(self, seconds: float) -> None:
         """Accept nothing more, and let what is being answered be answered for so many seconds."""
         if self._accepting is not None:
             self._accepting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._accepting
+            await asyncio.gather(self._accepting, return_exceptions=True)
         self._listener.close()
         self._http.pre_shutdown()
         await self._http.shutdown(seconds)
