@@ -22,6 +22,7 @@ from hoopjump.cli.main import hoopjump as program
 from hoopjump.config import Config
 from hoopjump.decision.reasons import Reason
 from hoopjump.dev import programs
+from hoopjump.identity.settings import LoginSettings
 
 DOCS: Final = programs.CHECKOUT / "docs"
 
@@ -96,9 +97,10 @@ refused has a reason of the list above.
 
 _CLI: Final = """# Command line
 
-`hoopjump` is the administrator's tool; no login needs it. Answers go to stdout, everything said about them to stderr.
-Exit status: 0 done, 1 failed or refused, 2 wrong usage. Colour only on a terminal, and not where `NO_COLOR` is set.
-`HOOPJUMP_DEBUG=1` adds a traceback to an unforeseen error.
+`hoopjump` is the administrator's tool; of its users, who need none of it, `login`, `logout` and `whoami` are
+([logging in](login.md)). Answers go to stdout, everything said about them to stderr. Exit status: 0
+done, 1 failed or refused, 2 wrong usage. Colour only on a terminal, and not where `NO_COLOR` is set. `HOOPJUMP_DEBUG=1`
+adds a traceback to an unforeseen error.
 """
 
 
@@ -116,9 +118,16 @@ An issuer whose tokens get certificates; a table for each, at least one. The key
 above. The user claim is the principal, `user_attribute` does not matter, and no issuer can be `bound`.
 """
 
+_LOGIN_CONFIGURATION: Final = """
+# hoopjump login
+
+[`hoopjump login`](login.md), `logout` and `whoami` read a file of their user's, `~/.config/hoopjump/login.toml`, or the
+one named with `--settings`, by the same rules.
+"""
+
 
 def configuration() -> str:
-    """docs/configuration.md, from the descriptions in :mod:`hoopjump.config` and :mod:`hoopjump.ca.settings`."""
+    """docs/configuration.md, from the descriptions in the models of our configuration files."""
     parts = [_CONFIGURATION]
     for name, field in Config.model_fields.items():
         parts += _section(f"[{name}]", field.annotation)
@@ -127,6 +136,8 @@ def configuration() -> str:
         if not _is_tables(field.annotation):
             parts += _section(f"[{name}] of ca.toml", _model_of(field.annotation))
     parts.append(_CA_ISSUERS)
+    parts.append(_LOGIN_CONFIGURATION)
+    parts += _section("login.toml", LoginSettings)
     return "".join(parts)
 
 

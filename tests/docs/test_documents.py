@@ -15,6 +15,8 @@ from hoopjump.ca.settings import CaConfig
 from hoopjump.config import Config, parse_as
 from hoopjump.dev import programs
 from hoopjump.dev.documents import DOCS, Document
+from hoopjump.identity import ssh_config
+from hoopjump.identity.settings import LoginSettings
 from hoopjump.sshd.snippets import render
 from hoopjump.sshd.versions import Version
 
@@ -54,9 +56,10 @@ def test_every_example_has_a_known_language(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_of_the_configuration_are_accepted(page: str) -> None:
-    """By the program's own reader; only ca.toml has [server]."""
+    """By the program's own reader; only ca.toml has [server], and only login.toml a client."""
     for block in blocks((programs.CHECKOUT / page).read_text(), "toml"):
-        parse_as(CaConfig if "[server]" in block else Config, block, page)
+        model = CaConfig if "[server]" in block else LoginSettings if "client_id" in block else Config
+        parse_as(model, block, page)
 
 
 def test_the_readmes_commands_run(tmp_path: Path) -> None:
@@ -114,3 +117,14 @@ def test_the_readmes_block_for_sshd_is_the_rendered_one() -> None:
     (block,) = blocks(README, "sshd_config")
     targets = ["hoop.example.com:12222"]
     assert block == render(Version(9, 2), ca_file="/etc/hoopjump/user_ca.pub", forward_targets=targets)
+
+
+def test_the_block_of_the_page_on_logging_in_is_the_rendered_one() -> None:
+    """For the file that the page begins with."""
+    page = (DOCS / "login.md").read_text()
+    values = {"issuer": "https://idp.example.com", "client_id": "hoopjump", "ca_url": "https://ca.example.com"}
+    settings = LoginSettings.model_validate(
+        {**values, "hosts": ["bastion.example.com", "gw"], "key": "/home/alice/.ssh/hoopjump"}
+    )
+    (block,) = blocks(page, "ssh_config")
+    assert block == ssh_config.render(settings, ["hoopjump", "login", "--quiet", "--if-needed"])
