@@ -50,7 +50,7 @@ def check_proof(proof: bytes, key: PublicKey, statement: Statement, now: float) 
     Gives what the proof is remembered by: key and statement, since of some signatures anybody can make a second one.
     A FIDO key must have been touched, as sshd asks of it at every login.
     """
-    if abs(now - statement.moment) > WINDOW:
+    if abs(int(now) - statement.moment) > WINDOW:
         raise ProofError(Reason.PROOF_STALE, f"made at {statement.moment}, now {int(now)}")
     try:
         signature = sshsig.read_armored(proof)

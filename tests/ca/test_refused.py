@@ -83,7 +83,7 @@ def test_a_proof_for_something_else(yard: Yard, made_for: str) -> None:
     assert answer.outcome == (403, "proof-bad-signature")
 
 
-@pytest.mark.parametrize("away", [-3600, 3600])
+@pytest.mark.parametrize("away", [-(10**400), -3600, 3600, 10**400])
 def test_a_proof_made_long_ago_or_in_the_future(yard: Yard, away: int) -> None:
     """It holds for a minute around the moment it was made."""
     assert yard.certify(yard.key(), time=int(time.time()) + away).outcome == (403, "proof-stale")

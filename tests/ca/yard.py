@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import re
 import secrets
 import socket
 import ssl
@@ -175,6 +176,8 @@ class Yard:
     def __exit__(self, *_: object) -> None:
         self.service.stop()
         self._notified.close()
+        said = self.log.read_text()
+        assert not re.search("Traceback|never retrieved|unforeseen", said), said
 
     def _ready(self) -> bool:
         try:

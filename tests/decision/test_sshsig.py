@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hoopjump.decision import sshsig
 from hoopjump.decision.wire import FormatError
@@ -14,6 +16,7 @@ from tests.ca.forge import armor, armored, detached
 from tests.decision.forge import Ecdsa, Ed25519, FidoEcdsa, FidoEd25519, Rsa, Signer, blob, string
 
 NAMESPACE = "hoopjump-ca@hoopjump"
+WHOLE = detached(Ed25519(), b"message")
 
 
 @pytest.mark.parametrize("digest", ["sha256", "sha512"])
@@ -68,6 +71,19 @@ def test_a_signature_cut_off_anywhere_is_refused() -> None:
     for length in range(len(whole)):
         with pytest.raises(FormatError):
             sshsig.parse(whole[:length])
+
+
+@given(data=st.data())
+def test_a_bent_signature_is_refused_or_does_not_hold(data: st.DataObject) -> None:
+    """Whatever byte is changed: a FormatError, or a signature that proves nothing for this purpose and message."""
+    bent = bytearray(WHOLE)
+    position = data.draw(st.integers(0, len(bent) - 1))
+    bent[position] = data.draw(st.integers(0, 255).filter(lambda byte: byte != WHOLE[position]))
+    try:
+        signature = sshsig.parse(bytes(bent))
+    except FormatError:
+        return
+    assert not sshsig.verify(signature, b"message")
 
 
 def test_armor_that_is_not_quite_right() -> None:
