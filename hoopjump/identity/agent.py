@@ -32,6 +32,11 @@ def holds(line: bytes) -> bool:
         return False
 
 
+def check() -> None:
+    """Raises :class:`IdentityError` when there is no agent that answers."""
+    _identities()
+
+
 def add_ed25519(seed: bytes, public: bytes, seconds: int, comment: str, certificate: bytes | None = None) -> None:
     """Give the agent an Ed25519 key for some seconds; with a ``certificate`` (its blob) for that.
 

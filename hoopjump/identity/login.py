@@ -66,6 +66,9 @@ def log_in(settings: LoginSettings, places: Places, manner: Manner) -> Login:
             login = current(settings, places) if state is not None and state.holds(places, time.time()) else None
             if login is not None:
                 return login
+        if settings.ca_url is not None and settings.keep == "agent":
+            # Before somebody logs in for nothing.
+            agent.check()
         http = Http(settings.ca_file, allow_http=settings.allow_http)
         tokens = _tokens(settings, places, manner, http)
         issued = None

@@ -113,12 +113,13 @@ def test_keep_agent_leaves_no_private_key_on_disk(laptop: Laptop, fake: FakeProv
 
 
 def test_keep_agent_without_an_agent_is_said_so(laptop: Laptop, fake: FakeProvider) -> None:
-    """With what can be done."""
+    """With what can be done, and before anybody has logged in for nothing."""
     laptop.configure(fake.issuer, ca_url=fake.issuer, keep="agent")
-    said = laptop.hoopjump("login", "--device", "--json", "--browser", "true")
+    said = laptop.hoopjump("login", "--json")
     assert said.status == 1
     assert '"reason": "agent-unusable"' in said.out
     assert 'hint: start one, or set keep = "file"' in said.err
+    assert fake.asked == []
 
 
 def test_an_agent_that_hangs_up_is_no_agent(
