@@ -18,7 +18,7 @@ from hoopjump.decision.certificate import verify_ca_signature
 from hoopjump.decision.keys import read_public_key
 from hoopjump.dev.services import wait_for
 from tests.ca.yard import Yard, ssh_key
-from tests.decision.forge import Ed25519, Rsa, string
+from tests.decision.forge import Ed25519, Rsa, blob, string
 
 
 @contextlib.contextmanager
@@ -115,7 +115,12 @@ def test_a_key_that_the_agent_lacks(tmp_path: Path) -> None:
             signer.sign(b"data")
 
 
-def _signed(key: Ed25519 | Rsa, data: bytes) -> bytes:
+def public_line(key: Ed25519) -> str:
+    """The content of its .pub file."""
+    return f"ssh-ed25519 {base64.b64encode(blob(key)).decode()}\n"
+
+
+def signed(key: Ed25519 | Rsa, data: bytes) -> bytes:
     return string(b"\x0e" + string(key.sign(data)))
 
 
@@ -124,14 +129,13 @@ def test_an_agent_that_signs_something_else_gets_nobody_a_certificate(
 ) -> None:
     """A signature is looked at before it is handed out: other data, another key, an old algorithm, remains of one."""
     right = Ed25519()
-    public = f"ssh-ed25519 {base64.b64encode(string('ssh-ed25519') + right.fields).decode()}\n"
-    (tmp_path / "agents-ca.pub").write_text(public)
+    (tmp_path / "agents-ca.pub").write_text(public_line(right))
     yard = new_yard(held(tmp_path, tmp_path / "agents-ca"))
     answers: dict[str, Callable[[bytes], bytes]] = {
-        "signed something else": lambda _: _signed(right, b"something else"),
-        "or with another key": lambda message: _signed(Ed25519(), message[-600:-4]),
+        "signed something else": lambda _: signed(right, b"something else"),
+        "or with another key": lambda message: signed(Ed25519(), message[-600:-4]),
         "cannot be read": lambda _: string(b"\x0e" + string(b"")),
-        "not accepted from a key": lambda _: _signed(Rsa(algorithm="ssh-rsa"), b"x"),
+        "not accepted from a key": lambda _: signed(Rsa(algorithm="ssh-rsa"), b"x"),
         "refuses to sign": lambda _: string(b"\x05"),
         "closed the connection": lambda _: b"",
         "answer has": lambda _: b"\xff\xff\xff\xff",

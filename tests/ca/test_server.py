@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from hoopjump.ca.main import main
+from hoopjump.decision.wire import Reader
 from hoopjump.dev.services import wait_for
-from tests.ca.test_agents import fake_agent, held
-from tests.ca.yard import Yard, ssh_key, tls_pair
+from tests.ca.test_agents import fake_agent, held, public_line, signed
+from tests.ca.yard import Yard, tls_pair
+from tests.decision.forge import Ed25519, blob
 
 
 def raw(yard: Yard) -> ssl.SSLSocket:
@@ -143,13 +145,17 @@ def test_connections_beyond_the_bound_wait(new_yard: Callable[..., Yard]) -> Non
 def test_sigterm_lets_what_was_begun_be_answered(new_yard: Callable[..., Yard], tmp_path: Path) -> None:
     """A certificate that waits for its agent is still handed out; nobody new is let in."""
     asked, go = threading.Event(), threading.Event()
-    ca = ssh_key(tmp_path, "agents-ca")
-    yard = new_yard(held(tmp_path, ca))
+    key = Ed25519()
+    (tmp_path / "agents-ca.pub").write_text(public_line(key))
+    yard = new_yard(held(tmp_path, tmp_path / "agents-ca"))
 
-    def answer(_: bytes) -> bytes:
+    def answer(message: bytes) -> bytes:
         asked.set()
         go.wait(20)
-        return b""
+        request = Reader(message)
+        request.byte("message type")
+        request.string("key")
+        return signed(key, request.string("data"))
 
     with fake_agent(tmp_path / "agent", answer), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(yard.certify, yard.key())
@@ -165,7 +171,7 @@ def test_sigterm_lets_what_was_begun_be_answered(new_yard: Callable[..., Yard], 
         wait_for(refused, what="the port to be closed")
         assert not waiting.done()
         go.set()
-        assert waiting.result(20).outcome == (503, "ca-unavailable")
+        assert waiting.result(20).certificate.ca_key == blob(key)
     wait_for(lambda: "hoopjump-ca has stopped" in yard.log.read_text(), what="the end")
 
 
