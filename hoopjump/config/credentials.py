@@ -37,7 +37,7 @@ def secret_path(reference: str) -> Path:
         if not directory:
             raise ConfigError(
                 f"{reference}: there are no systemd credentials here",
-                "the service alone gets them; elsewhere name a file: file:/PATH, or --api-key, --handoff-ca on the command line",
+                "the service alone gets them; elsewhere name a file (file:/PATH; --api-key, --handoff-ca)",
             )
         return Path(directory) / rest
     return Path(rest)
