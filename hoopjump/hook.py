@@ -603,7 +603,8 @@ def session_facts() -> "list[tuple[str, bytes]]":
         b"HOOPJUMP_TOKEN": "token",
     }
     environ = posix.environ  # type: dict[bytes, bytes]
-    facts = [(key, environ[name]) for name, key in names.items() if name in environ]
+    concealed = [("concealed", b"1")] if b"HOOPJUMP_TOKEN" in environ and conceal() else []
+    facts = concealed + [(key, environ[name]) for name, key in names.items() if name in environ]
     if b"SSH_USER_AUTH" in environ:
         try:
             facts.append(("user-auth", user_auth(environ[b"SSH_USER_AUTH"])))
@@ -701,6 +702,16 @@ def load_libc() -> None:
         pass
 
 
+def conceal() -> bool:
+    """Keep a token that came with the session from other processes of the account, which may be other users'.
+
+    prctl(2) PR_SET_DUMPABLE: who may not trace a process may not read its environment either (proc(5)). A program that
+    it starts has a flag of its own again. Says whether it was done.
+    """
+    load_libc()
+    return libc is not None and libc.prctl(4, 0, 0, 0, 0) == 0
+
+
 def unlinked_file() -> int:
     """A file without a name: in memory, or (before Python 3.8) where the machine keeps such things."""
     if hasattr(posix, "memfd_create"):
@@ -745,6 +756,7 @@ class Input:
         self.wait = number(answer, "stdin-wait-ms", 3600000) / 1000
         self.hint = number(answer, "stdin-hint-ms", 3600000) / 1000
         self.limit = number(answer, "stdin-limit", 1 << 40)
+        self.text = "input" in answer
         self.file = None  # type: int | None
         self.open = False
         self.above = ancestors()
@@ -791,6 +803,21 @@ class Input:
             posix.lseek(file, 0, 0)
             self.file = file
             self.check(SETTLE)
+            self.check_text()
+
+    def content(self) -> bytes:
+        """All of it."""
+        return b"" if self.file is None else posix.pread(self.file, posix.fstat(self.file).st_size, 0)
+
+    def check_text(self) -> None:
+        """Raise HookError for what the gateway's own client, where it is the one, does not carry."""
+        try:
+            good = not self.text or "\0" not in self.content().decode("utf-8")
+        except UnicodeDecodeError:
+            good = False
+        if not good:
+            sentence = "The input is not UTF-8 text, and this resource role takes nothing else; nothing was run."
+            raise HookError(EX_DATAERR, sentence, "input is no text", "input-not-text")
 
     def check(self, settle: float = 0) -> None:
         """Raise HookError unless there is still somebody who may have meant this to be the end of input."""
@@ -861,15 +888,48 @@ class Stream:
             self.sent += held
         return self.sent > before
 
+    def tail(self, length: int) -> bytes:
+        """The last bytes that the program wrote."""
+        return posix.pread(self.file, length, max(0, self.size() - length))
+
     def complete(self) -> bool:
         """Whether the program's epilogue, if it has one, was the last thing it wrote."""
-        length = len(self.epilogue)
-        return posix.pread(self.file, length, max(0, self.size() - length)) == self.epilogue
+        return self.tail(len(self.epilogue)) == self.epilogue
 
     def rewind(self) -> None:
         """Begin the file again, which gives all space back; only while its writer is stopped and all is passed on."""
         posix.ftruncate(self.file, 0)
         self.sent = self.freed = 0
+
+
+REMARK, REMARK_END = b"\033[;m", b"\033[0m\n"  # without a terminal's colours
+REMARK_LIMIT = 16384
+
+
+class ClientStream(Stream):
+    """An output of the gateway's own client, which may say something of its own behind all that the command wrote.
+
+    It does so on either output, between the escapes above; so whatever such a thing begins is held back until there is
+    more behind it than it can be long, or the end.
+    """
+
+    removed = None  # type: int | None  # bytes at the end that are not passed on, once that is known
+
+    def held_back(self) -> int:
+        """How many bytes at the end may be the client's own."""
+        if self.removed is not None:
+            return self.removed
+        tail = self.tail(min(REMARK_LIMIT, self.size() - self.sent))
+        place = tail.rfind(REMARK)
+        if place >= 0:
+            return len(tail) - place
+        return max([length for length in range(len(REMARK)) if tail.endswith(REMARK[:length])])
+
+    def remark(self) -> bytes:
+        """What the client itself said last, with its escapes; empty for nothing."""
+        tail = self.tail(min(REMARK_LIMIT, self.size() - self.sent))
+        place = tail.rfind(REMARK)
+        return tail[place:] if place >= 0 and tail.endswith(REMARK_END) else b""
 
 
 class Job:
@@ -879,7 +939,15 @@ class Job:
         self.argv, self.environ = program(answer)
         self.buffer = number(answer, "output-buffer", 1 << 40)
         self.link, self.input = link, gathered
-        self.streams = [Stream(1), Stream(2, answer.get("epilogue", [b""])[0])]
+        if "client" in answer:
+            self.streams = [ClientStream(1), ClientStream(2)]  # type: list[Stream]
+        else:
+            self.streams = [Stream(1), Stream(2, answer.get("epilogue", [b""])[0])]
+        self.stdin = gathered.file
+        if answer.get("preamble", [b""])[0]:
+            self.stdin = unlinked_file()
+            write_all(self.stdin, answer["preamble"][0] + gathered.content())
+        self.remarks = []  # type: list[bytes]
         self.child = 0
         self.status = None  # type: int | None
         self.signal = 0  # a signal that was sent to us
@@ -905,6 +973,7 @@ class Job:
             self.end()
             for target in range(3):
                 posix.set_blocking(target, blocking[target])
+        say([b"hoop: " + remark for remark in self.remarks])
         status = 128 + self.signal if self.signal else self.status or 0
         status = self.report(status)
         return EX_DATAERR if self.lost_input and self.input_ended else status
@@ -925,8 +994,8 @@ class Job:
                 if libc:
                     libc.prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: it also ends a program that is stopped
                 if posix.getppid() == parent:
-                    file = posix.open("/dev/null", posix.O_RDONLY) if self.input.file is None else self.input.file
-                    if self.input.file is not None:
+                    file = posix.open("/dev/null", posix.O_RDONLY) if self.stdin is None else self.stdin
+                    if self.stdin is not None:
                         posix.lseek(file, 0, 0)
                     for source, target in ((file, 0), (self.streams[0].entry, 1), (self.streams[1].entry, 2)):
                         posix.dup2(source, target)
@@ -955,6 +1024,8 @@ class Job:
             self.reap()
             try:
                 ended = self.status is not None
+                if ended:
+                    self.sort_out()
                 moved = [stream.relay(ended) for stream in self.streams]
             except OSError:
                 self.away = True
@@ -978,6 +1049,26 @@ class Job:
                     return
         while self.input.open and self.late_input():
             pass
+
+    def sort_out(self) -> None:
+        """Tell what the gateway's own client said from what the command wrote.
+
+        A command that fails is followed by its status, on stderr. Any other failure is the client's, status 1, and it
+        says which on stderr or, where it has no more connection to the gateway, on stdout.
+        """
+        output, errors = self.streams
+        if not isinstance(output, ClientStream) or not isinstance(errors, ClientStream) or output.removed is not None:
+            return
+        own, lost = errors.remark(), b""
+        if not own and self.status == 1:
+            lost = output.remark()
+        output.removed, errors.removed = len(lost), len(own)
+        text = (own or lost)[len(REMARK) : -len(REMARK_END)]
+        if text and text != b"exit status %d" % (self.status or 0):
+            self.remarks = text.splitlines()
+        if b"code = Canceled" in lost:
+            # The gateway has closed before the client had read the status, which the daemon can ask for.
+            self.status = EX_LOST
 
     def throttle(self) -> None:
         """Stop the program while a slow client leaves too much unread, and let it go on at half of that."""

@@ -90,6 +90,7 @@ class Fields(TypedDict, total=False):
     role: str | None
     verb: str | None
     way: str  # exec or spool
+    client: str  # ssh or hoop
     session: str
     deadline: int | None  # Unix seconds
     trace: list[TraceLine]

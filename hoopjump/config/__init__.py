@@ -7,10 +7,12 @@ valid name. Secrets stand in it by reference only (:mod:`hoopjump.config.credent
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
+
+from pydantic import model_validator
 
 from hoopjump.config.credentials import SecretReference, read_secret
-from hoopjump.config.fault import ConfigError
+from hoopjump.config.fault import ConfigError, misfit
 from hoopjump.config.kinds import Section
 from hoopjump.config.reading import load_as, parse_as
 from hoopjump.config.sections import (
@@ -62,6 +64,19 @@ class Config(Section):
     session: SessionSection = SessionSection()
     tokens: TokensSection = TokensSection()
     audit: AuditSection = AuditSection()
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.handoff.uses_hoop:
+            if self.tokens.session == "never" or not any(issuer.hand_on for issuer in self.tokens.issuer):
+                raise misfit(
+                    "the client hoop needs tokens of sessions (tokens.session) and an issuer whose tokens the gateway "
+                    "takes (hand_on)",
+                    "handoff",
+                )
+            if self.gateway.in_clear:
+                raise misfit("the user's token would cross a network in clear; use https", "gateway", "api_url")
+        return self
 
 
 def load(path: Path) -> Config:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hoopjump.config.credentials import SecretReference
+from hoopjump.config.fault import misfit
 from hoopjump.config.kinds import AbsolutePath, Port, Seconds, Section
+
+Client = Literal["ssh", "hoop"]
 
 
 class DaemonSection(Section):
@@ -111,8 +114,7 @@ class GatewaySection(Section):
     @property
     def in_clear(self) -> bool:
         """Whether the API key crosses a network without TLS."""
-        parts = urlsplit(self.api_url)
-        return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
+        return self.api_url.startswith("http://") and not _is_loopback(self.api_url)
 
 
 class HandoffSection(Section):
@@ -122,6 +124,27 @@ class HandoffSection(Section):
         default="credential:handoff-ca", description="Private key of the handoff CA (OpenSSH format), by reference."
     )
     ssh: AbsolutePath = Field(default=Path("/usr/bin/ssh"), description="The ssh client to start.")
+    client: Client = Field(
+        default="ssh",
+        description="What carries sessions to the gateway: ssh, or hoop, which acts with the user's own token "
+        "([handing over](handoff.md)).",
+    )
+    roles: dict[str, Client] = Field(default_factory=dict, description="Another client for resource roles, by name.")
+    hoop: AbsolutePath = Field(
+        default=Path("/usr/lib/hoopjump/hoop"),
+        description="The gateway's client: root's, executable and not readable for others (mode 0711).",
+    )
+    grpc_url: str | None = Field(
+        default=None,
+        description="The gateway's gRPC server for the client hoop, `grpcs://HOST:PORT`; `grpc://` is plain text and "
+        "for loopback addresses only.",
+        pattern=r"^grpcs?://[^\s/]+$",
+    )
+    tls_server_name: str | None = Field(
+        default=None,
+        description="Name in the TLS certificate of the gRPC server, where it is not the host's.",
+        pattern=r"^[A-Za-z0-9.-]+$",
+    )
     relay: str = Field(
         default="/usr/lib/hoopjump/hook",
         description="The hook, which carries the connections of sessions without a terminal: it reads to the end what "
@@ -139,6 +162,23 @@ class HandoffSection(Section):
         description="Path of sftp-server on the targets of type-ssh resource roles.",
         pattern=r"^/[A-Za-z0-9/._-]+$",
     )
+
+    def client_of(self, role: str) -> Client:
+        """The client of a resource role."""
+        return self.roles.get(role, self.client)
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.uses_hoop and self.grpc_url is None:
+            raise misfit("the client hoop needs it", "grpc_url")
+        if self.grpc_url is not None and self.grpc_url.startswith("grpc://") and not _is_loopback(self.grpc_url):
+            raise misfit("the user's token would cross a network in clear; use grpcs://", "grpc_url")
+        return self
+
+    @property
+    def uses_hoop(self) -> bool:
+        """Whether any session goes through the client hoop."""
+        return "hoop" in (self.client, *self.roles.values())
 
 
 class SessionSection(Section):
@@ -174,3 +214,7 @@ class AuditSection(Section):
         default=Path("/var/log/hoopjump/audit.jsonl"), description="File of audit events, one JSON object a line."
     )
     log: Literal["journal", "stderr"] = Field(default="journal", description="Where the daemon's log lines go.")
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")

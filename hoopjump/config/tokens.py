@@ -72,6 +72,12 @@ class TokenIssuerSection(Section):
         description="Tokens of a hoopjump-ca: taken only inside a certificate, and only when bound to its key (`cnf`).",
     )
 
+    hand_on: bool = Field(
+        default=False,
+        description="The gateway's own identity provider: a session's token of this issuer may be handed on to the "
+        "gateway, where the client is hoop ([handing over](handoff.md)).",
+    )
+
     @property
     def secret(self) -> str | None:
         """The reference of the shared secret, if there is one."""
@@ -147,6 +153,8 @@ class TokenIssuerSection(Section):
                 raise misfit('HS256 goes with a shared secret (`keys = "secret:…"`) and nothing else', "algorithms")
         elif self.algorithms not in (None, (HMAC_ALGORITHM,)):
             raise misfit("a shared secret goes with HS256 and nothing else", "algorithms")
+        if self.hand_on and self.bound:
+            raise misfit("a token that is bound to a key is never handed on", "hand_on")
         if self.keys == DISCOVERY:
             self._check_url("issuer", self.issuer)
         elif self.keys.startswith("http"):

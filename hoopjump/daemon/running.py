@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind
 from hoopjump.daemon import texts
-from hoopjump.daemon.handover import Handover
+from hoopjump.daemon.clients import HandedOver
 from hoopjump.daemon.logins import Login, LoginTable
 from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
 from hoopjump.daemon.server import Call
@@ -45,7 +45,7 @@ class Outcomes(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Running:
-    """One session that was handed over; ``process`` is its hook, or the ssh that the hook became."""
+    """One session that was handed over; ``process`` is its hook, or the client that the hook became."""
 
     ref: str
     login: Login
@@ -53,7 +53,7 @@ class Running:
     role: Role
     verb: Verb
     process: Process
-    handover: Handover
+    handover: HandedOver
     started: float
 
 

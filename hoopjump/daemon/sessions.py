@@ -11,12 +11,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from hoopjump.audit.events import Audit, AuditError, Kind, new_reference, trace_lines
 from hoopjump.config import Config
 from hoopjump.daemon import texts
+from hoopjump.daemon.clients import Clients, HandedOver
 from hoopjump.daemon.door import Pace
 from hoopjump.daemon.gathering import Gathering
 from hoopjump.daemon.handover import Handovers, HostKeyUnknownError
@@ -36,6 +37,7 @@ from hoopjump.decision.rules import first_failed
 from hoopjump.decision.session import Role, SessionVerdict
 from hoopjump.decision.values import Access, LoginRequest, Presented, Token, User, Verdict
 from hoopjump.errors import HoopjumpError
+from hoopjump.handoff.hoop_cli import preamble
 from hoopjump.handoff.ssh import LoginNameError, epilogue
 
 ANSWER_SECONDS: Final = 1.3
@@ -82,6 +84,7 @@ class _Granted:
     request: SessionRequest
     role: Role
     verdict: SessionVerdict
+    token: bytes | None = field(repr=False)  # to be handed on
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Sessions:
         self._preflight = preflight
         self._outcomes = outcomes
         self._handovers = handovers
+        self._clients = Clients(config)
         self._threads = threads
         self._audit = audit
         self._clock = clock
@@ -177,17 +181,12 @@ class Sessions:
                 request, name, user, terminal=terminal, permit_pty=certificate.permits("permit-pty")
             )
             deadline = min(one for one in (login.admission.deadline, verdict.deadline) if one is not None)
-            granted = _Granted(login, certificate, user, verdict.identity, deadline, request, role, session)
+            hoop = self._clients.is_hoop(name)
+            own = self._clients.token(asked.wish, token, role, request, session) if hoop else None
+            granted = _Granted(login, certificate, user, verdict.identity, deadline, request, role, session, own)
             if session.mode == "spool" and asked.wish.stage != "run":
                 return self._spool(asked, granted)
-            lines = texts.deadline_notice(deadline, self._clock())
-            if session.mode == "exec":
-                # Nothing of ours stays that could tell it.
-                if (fault := await self._reach.fault()) is not None:
-                    raise unavailable(fault, slow=False)
-                await asyncio.wait([notice], timeout=NOTICE_SECONDS)
-                found = notice.result() if notice.done() else None
-                lines += [f"hoopjump: {found}"] if found else []
+            lines = await self._notices(granted, notice) if session.mode == "exec" else []
             # From here on nothing is waited for but what we make ourselves.
             return await self._hand_over(asked, granted, lines)
         finally:
@@ -236,6 +235,17 @@ class Sessions:
             return None
         return await self._threads.ask(user.subject, lambda: self._outcomes.five_minute_notice(user))
 
+    async def _notices(self, granted: _Granted, five_minutes: asyncio.Future[str | None]) -> list[str]:
+        """What is said before a session becomes its client, after which nothing of ours stays that could say it."""
+        lines = texts.deadline_notice(granted.deadline, self._clock())
+        if granted.token is not None:
+            lines = lines or texts.token_notice(granted.deadline)
+        elif (fault := await self._reach.fault()) is not None:
+            raise unavailable(fault, slow=False)
+        await asyncio.wait([five_minutes], timeout=NOTICE_SECONDS)
+        found = five_minutes.result() if five_minutes.done() else None
+        return [*lines, f"hoopjump: {found}"] if found else lines
+
     def _spool(self, asked: Asked, granted: _Granted) -> list[Pair]:
         section, wish = self._config.session, asked.wish
         limit = self._gathering.limit(granted.user, asked.call.peer, section.stdin_limit)
@@ -247,6 +257,7 @@ class Sessions:
             ("stdin-wait-ms", str(round(section.stdin_wait * 1000))),
             ("stdin-hint-ms", str(round(section.stdin_hint * 1000))),
             ("stdin-limit", str(limit)),
+            *([("input", "text")] if granted.token is not None else []),
             *(("notice", line) for line in texts.deadline_notice(granted.deadline, self._clock())),
         ]
 
@@ -258,16 +269,7 @@ class Sessions:
             # As late as can be: a question that is cut short before this is asked once more.
             if asked.wish.again is not None:
                 self._handovers.take_back(asked.wish.again)
-            handover = await self._handovers.open(
-                login,
-                granted.certificate,
-                verdict,
-                identity=granted.identity,
-                deadline=granted.deadline,
-                term=asked.wish.term,
-                ref=asked.ref,
-                relay=asked.wish.relay,
-            )
+            handover = await self._open(asked, granted)
         except HostKeyUnknownError as error:
             raise RefusedError(Reason.GATEWAY_HOST_KEY_UNKNOWN, detail=error.message) from error
         except LoginNameError as error:
@@ -289,6 +291,7 @@ class Sessions:
             self._running.begin(running)
             fields = asked.fields()
             fields.update({"verb": running.verb, "way": verdict.mode or "", "deadline": granted.deadline})
+            fields["client"] = "ssh" if granted.token is None else "hoop"
             self._audit.record(Kind.SESSION_STARTED, asked.ref, **fields)
         except (AuditError, OSError) as error:
             self._running.abandon(running)
@@ -301,8 +304,29 @@ class Sessions:
         else:
             answer.append(("handover", handover.name))
             answer.append(("output-buffer", str(buffer)))
-            answer.append(("epilogue", epilogue(self._config.gateway.ssh_host)))
+            answer += self._manners(granted)
         return _Started(running, answer)
+
+    async def _open(self, asked: Asked, granted: _Granted) -> HandedOver:
+        if granted.token is not None:
+            term = asked.wish.term if granted.verdict.terminal else None
+            return self._clients.open(granted.role.name, granted.verdict, token=granted.token, term=term)
+        return await self._handovers.open(
+            granted.login,
+            granted.certificate,
+            granted.verdict,
+            identity=granted.identity,
+            deadline=granted.deadline,
+            term=asked.wish.term,
+            ref=asked.ref,
+            relay=asked.wish.relay,
+        )
+
+    def _manners(self, granted: _Granted) -> list[Pair]:
+        """What the client of a session between two spools wants before its input, and says besides the output."""
+        if granted.token is None:
+            return [("epilogue", epilogue(self._config.gateway.ssh_host))]
+        return [("client", "hoop"), ("preamble", preamble(granted.request.command))]
 
     async def _run(self, call: Call, started: _Started) -> None:
         try:

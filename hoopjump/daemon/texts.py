@@ -28,6 +28,9 @@ _THEIRS: Final = frozenset(
         Reason.ROLE_NO_FILE_TRANSFER,
         Reason.COMMAND_TOO_LONG,
         Reason.COMMAND_MALFORMED,
+        Reason.COMMAND_NOT_TEXT,
+        Reason.CLIENT_TOKEN_MISSING,
+        Reason.CLIENT_TOKEN_NOT_TAKEN,
     }
 )
 
@@ -75,6 +78,15 @@ def deadline_notice(deadline: int | None, now: float) -> list[str]:
     left = max(0, int(deadline - now))
     span = f"{left // 60} min {left % 60} s" if left >= 60 else f"{left} s"
     return [f"hoopjump: this login ends in {span} (at {end} UTC), with all its sessions"]
+
+
+def token_notice(deadline: int) -> list[str]:
+    """What is known of the end of a session that acts with the user's own token, and what is not."""
+    end = datetime.fromtimestamp(deadline, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return [
+        f"hoopjump: this session ends at {end} UTC at the latest, and before that five minutes or a multiple of them "
+        "from now, when your last login to the gateway itself has run out by then"
+    ]
 
 
 def role_list(roles: Iterable[Role]) -> list[str]:

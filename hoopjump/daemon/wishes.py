@@ -55,6 +55,7 @@ class Wish:
     again: str | None
     client: str | None
     relay: bool
+    concealed: bool
     token: bytes | None = field(repr=False)
 
     @classmethod
@@ -74,6 +75,7 @@ class Wish:
             again=message.text("again"),
             client=_client(message.one("connection")),
             relay=message.one("relay") is not None,
+            concealed=message.one("concealed") is not None,
             token=message.one("token"),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from hoopjump.decision import ca_reasons, token_reasons
+from hoopjump.decision import ca_reasons, client_reasons, token_reasons
 from hoopjump.decision.explanation import EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Explanation
 
 
@@ -258,6 +258,14 @@ class Reason(Enum):
     TOKEN_UNBOUND = token_reasons.UNBOUND
     TOKEN_OTHER_KEY = token_reasons.OTHER_KEY
     TOKEN_OTHER_USER = token_reasons.OTHER_USER
+
+    # The gateway's own client, which is handed the user's token.
+    CLIENT_TOKEN_MISSING = client_reasons.TOKEN_MISSING
+    CLIENT_TOKEN_NOT_TAKEN = client_reasons.TOKEN_NOT_TAKEN
+    CLIENT_UNSUPPORTED = client_reasons.UNSUPPORTED
+    CLIENT_UNUSABLE = client_reasons.UNUSABLE
+    COMMAND_NOT_TEXT = client_reasons.COMMAND_NOT_TEXT
+    INPUT_NOT_TEXT = client_reasons.INPUT_NOT_TEXT
 
     # A certificate for a token: hoopjump-ca refuses to issue it.
     REQUEST_MALFORMED = ca_reasons.REQUEST_MALFORMED

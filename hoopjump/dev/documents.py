@@ -84,6 +84,11 @@ The sentence is in the log; `scp -O` and `ssh` show it.
 Whoever verifies a token says which rule it breaks: the login or session that came with it, `hoopjump token verify`, or
 hoopjump-ca; [tokens](tokens.md) has the rules. The log has a detail as well, and never any part of a signature.
 """,
+    Reason.CLIENT_TOKEN_MISSING: """
+## The session is not handed to the gateway's own client
+
+Where the client of a resource role is `hoop`; [handing over](handoff.md) has what it takes and why.
+""",
     Reason.REQUEST_MALFORMED: """
 ## hoopjump-ca issues no certificate
 
@@ -192,7 +197,10 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - an annotation may be anythi
     names: dict[object, str] = {bool: "true, false", int: "integer", float: "number", str: "text", Path: "path"}
     if annotation in names:
         return names[annotation]
-    return {tuple: "list of text", dict: "table of lists"}[origin or annotation]
+    if origin is dict:
+        kind = _kind(arguments[1])
+        return "table of lists" if kind == "list of text" else f"table of {kind}"
+    return {tuple: "list of text"}[origin or annotation]
 
 
 def reasons() -> str:

@@ -1,0 +1,297 @@
+"""Sessions that act at the gateway with the user's own token, by the gateway's own client (a stand-in, here)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hoopjump.decision.keys import read_public_key
+from hoopjump.decision.presented import key_thumbprint
+from hoopjump.dev import accounts, hoop_client
+from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.services import wait_for
+from tests.bastion.test_tokens import CA, Town, refused, settings
+from tests.bastion.ways import status_of, typed
+from tests.conftest import need_bastion
+from tests.keys.provider import TokenKey, provider
+
+SEND = ("-o", "SendEnv=HOOPJUMP_TOKEN")
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A directory that every account can reach."""
+    need_bastion()
+    with tempfile.TemporaryDirectory(dir=Place.here().parent) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@pytest.fixture(scope="module")
+def hoop(place: Path) -> Path:
+    """The stand-in."""
+    return hoop_client.install(place / "client")
+
+
+@pytest.fixture(scope="module")
+def town(place: Path, hoop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """A bastion where ``mybash`` and ``web1`` are reached with the user's token, and other roles by ssh."""
+    binding = TokenKey("binding")
+    with (
+        provider(tmp_path_factory.mktemp("provider")) as idp,
+        provider(tmp_path_factory.mktemp("other")) as other,
+    ):
+        configured = settings(idp, binding, place, session="optional")
+        configured["tokens"]["issuer"][0]["hand_on"] = True
+        ca_file = place / "other-ca.pem"
+        ca_file.write_bytes(other.ca_file.read_bytes())
+        section = other.section(user_claim="email", user_attribute="email", ca_file=str(ca_file))
+        configured["tokens"]["issuer"].append(section)
+        configured["handoff"] = {"hoop": str(hoop), "grpc_url": "grpc://127.0.0.1:1"}
+        configured["handoff.roles"] = {"mybash": "hoop", "web1": "hoop"}
+        with Bastion(settings=configured) as bastion:
+            there = [f"keys of {issuer} are there" for issuer in (idp.issuer, other.issuer, CA)]
+            wait_for(lambda: all(line in bastion.daemon_log() for line in there), 30, "the first keys")
+            made = Town(bastion, idp, binding)
+            made.other = other  # type: ignore[attr-defined]
+            yield made
+
+
+def run(town: Town, *command: str, user: str = "alice", **more: Any) -> subprocess.CompletedProcess[bytes]:
+    """A session with the user's token."""
+    options = {"options": SEND, "env": {"HOOPJUMP_TOKEN": town.token(user)}}
+    return town.bastion.ssh(*command, identity=town.bastion.certificate(user), **{**options, **more})
+
+
+# -- Commands --------------------------------------------------------------------------------------------------------
+
+
+def test_output_and_status_are_exactly_the_commands(town: Town) -> None:
+    """Neither a newline nor a remark of the client's is added, on either output."""
+    done = run(town, "mybash", "printf out; printf err >&2; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"out", b"err")
+
+
+def test_input_follows_the_command(town: Town) -> None:
+    """As with ssh: a line with the command, then what was piped in; text in any script."""
+    text = "grüße\n" * 20000
+    done = run(town, "mybash", "cat", input=text.encode())
+    assert (done.returncode, done.stdout) == (0, text.encode()), done.stderr
+
+
+def test_input_alone_is_the_script(town: Town) -> None:
+    """Without a command the input is what runs."""
+    done = run(town, "mybash", input=b"echo from input; exit 4\n")
+    assert (done.returncode, done.stdout) == (4, b"from input\n"), done.stderr
+
+
+def test_binary_output_comes_back_whole(town: Town) -> None:
+    """Only input has to be text; what looks like the begin of a remark is output all the same."""
+    done = run(town, "mybash", r"printf '\377\0\033[;m'; head -c 100000 /dev/zero; printf '\033[;mtrap\033[0m\n'")
+    assert done.returncode == 0
+    assert done.stdout == b"\xff\0\x1b[;m" + bytes(100000) + b"\x1b[;mtrap\x1b[0m\n"
+
+
+@pytest.mark.parametrize("data", [b"cat\n\xff\xfe\n", b"cat\n\0\n"])
+def test_binary_input_is_refused_before_anything_runs(town: Town, common_ground: Path, data: bytes) -> None:
+    """The gateway would fail on it without a reason that anybody understands."""
+    done = run(town, "mybash", f"touch {common_ground}/ran", input=data)
+    assert (done.returncode, done.stdout) == (os.EX_DATAERR, b"")
+    assert b"not UTF-8 text" in done.stderr
+    assert b"(input-not-text, ref " in done.stderr
+    assert not (common_ground / "ran").exists()
+
+
+def test_binary_command_is_refused(town: Town) -> None:
+    """A command is input too."""
+    done = run(town, "mybash", os.fsdecode(b"echo \xff"))
+    assert (done.returncode, done.stdout) == (os.EX_DATAERR, b"")
+    assert b"(command-not-text, ref " in done.stderr
+
+
+def test_errors_that_the_client_prints_on_stdout_come_on_stderr(town: Town) -> None:
+    """What the command wrote stays on stdout; the error is one's own, without escapes."""
+    done = run(town, "mybash", "printf begun; : '#gone'")
+    assert (done.returncode, done.stdout) == (1, b"begun")
+    assert done.stderr == b"hoop: rpc error: code = Unavailable desc = the gateway is\nhoop: gone\n"
+
+
+def test_a_lost_status_is_never_passed_off_as_one(town: Town) -> None:
+    """The client ends with 1 when the gateway closes early; the gateway is asked, and here it does not know."""
+    done = run(town, "mybash", "echo whole; : '#canceled'")
+    assert (done.returncode, done.stdout) == (255, b"whole\n")
+    assert b"(status-unknown, ref " in done.stderr
+
+
+def test_other_roles_still_go_by_ssh(town: Town) -> None:
+    """By configuration, role by role: without a token too."""
+    done = town.ssh("pgdemo", "select 1")
+    assert b"client-" not in done.stderr
+
+
+# -- Terminals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_terminal_has_the_users_type_and_no_question_of_the_clients(town: Town) -> None:
+    """The client runs with TERM=dumb, else it asks the terminal for its colours; the role gets the user's."""
+    argv = town.bastion.ssh_command("mybash", identity=town.bastion.certificate(), options=(*SEND, "-t"))
+    env = {"HOOPJUMP_TOKEN": town.token(), "TERM": "xterm-256color"}
+    with typed(["env", *(f"{name}={value}" for name, value in env.items()), *argv]) as child:
+        child.expect("this session ends at")
+        child.expect(r"\$ ")
+        child.sendline("echo type $TERM")
+        child.expect("type xterm-256color")
+        child.sendline("exit 7")
+        assert status_of(child) == 7
+
+
+# -- Which token -----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_token_nothing_is_handed_on(town: Town) -> None:
+    """The user is told how to send one."""
+    said = refused(town.ssh("mybash", "echo hello"), "client-token-missing")
+    assert "SendEnv=HOOPJUMP_TOKEN" in said
+
+
+def test_the_token_in_a_certificate_is_never_handed_on(town: Town) -> None:
+    """It is the bastion's own; the session goes no further, although the token is good."""
+    refused(town.ssh("mybash", "echo hello", identity=town.certificate()), "client-token-missing")
+
+
+def test_a_bound_token_in_the_environment_is_refused(town: Town) -> None:
+    """Whoever takes it out of a certificate gains nothing."""
+    identity = town.bastion.certificate()
+    bound = town.bound(key_thumbprint(read_public_key(identity.public.read_bytes())))
+    refused(town.ssh("mybash", "echo hello", identity=identity, token=bound), "token-misplaced")
+
+
+def test_a_token_of_an_issuer_that_the_gateway_does_not_take_stays_here(town: Town) -> None:
+    """Trusted for the bastion is not trusted with the way on."""
+    token = town.other.token(email=town.bastion.email("alice")).decode()  # type: ignore[attr-defined]
+    refused(town.ssh("mybash", "echo hello", token=token), "client-token-not-taken")
+
+
+def test_somebody_elses_token_is_refused(town: Town) -> None:
+    """Token and certificate are of one person, or nobody goes on."""
+    refused(town.ssh("mybash", "echo hello", token=town.token("bob")), "token-other-user")
+
+
+def test_roles_that_the_client_would_open_a_port_for_are_refused(town: Town) -> None:
+    """For type ssh it starts a listener and a program of the machine's own."""
+    town.bastion.backend.ssh_target("web1")
+    refused(run(town, "web1", "true"), "client-unsupported")
+
+
+# -- Where it goes ---------------------------------------------------------------------------------------------------
+
+# As the account, which on a shared one is what another user's processes would be: everything of every process that the
+# kernel lets it see, looked through for the token.
+THIEF = """
+import os, sys
+token = os.fsencode(sys.stdin.readline().strip())
+looked, refused = 0, 0
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if int(pid) == os.getpid():
+        continue
+    for name in ("environ", "cmdline", "mem", "fd"):
+        path = f"/proc/{pid}/{name}"
+        try:
+            if name == "fd":
+                os.listdir(path)
+                continue
+            if name == "mem":
+                os.close(os.open(path, os.O_RDONLY))
+                continue
+            found = token in open(path, "rb").read()
+        except OSError:
+            refused += int(pid) in map(int, sys.argv[1:])
+            continue
+        looked += 1
+        if found:
+            print("stolen from", path)
+print("refused", refused)
+"""
+
+
+def below(directory: Path) -> int:
+    """The pid of the client that a command in it has told."""
+    return int(wait_for(lambda: (directory / "pid").exists() and (directory / "pid").read_text(), 30, "the client"))
+
+
+def parent(pid: int) -> int:
+    """The parent of a process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize("account", ["hoop"])
+def test_another_process_of_the_account_cannot_read_the_token(
+    town: Town, private_view: None, common_ground: Path, account: str
+) -> None:
+    """Neither the client's environment nor the hook's, nor their memory; nor does it stand in any argument list."""
+    token = town.token()
+    go = common_ground / "go"
+    command = f"echo $HOOP_CLIENT_PID > {common_ground}/pid.new; mv {common_ground}/pid.new {common_ground}/pid; "
+    command += f"until [ -e {go} ]; do sleep 0.05; done"
+    argv = town.bastion.ssh_command("mybash", command, identity=town.bastion.certificate(), options=SEND)
+    # The user's own client, outside of the bastion, has the token too; it is not the account's.
+    with subprocess.Popen(argv, env={**os.environ, "HOOPJUMP_TOKEN": token}, stdin=subprocess.DEVNULL) as client:
+        try:
+            pid = below(common_ground)
+            assert token.encode() in Path(f"/proc/{pid}/environ").read_bytes()  # root may
+            uid, gid = accounts.ids(account)
+            thief = subprocess.run(
+                ["/usr/bin/python3", "-c", THIEF, str(pid), str(parent(pid))],
+                input=token,
+                capture_output=True,
+                text=True,
+                user=uid,
+                group=gid,
+                extra_groups=[],
+                check=True,
+                timeout=60,
+            )
+        finally:
+            go.touch()
+        assert client.wait(60) == 0
+    # environ, mem and fd of two processes.
+    assert thief.stdout == "refused 6\n"
+
+
+def test_the_token_is_in_no_log_and_no_file(town: Town) -> None:
+    """Neither the daemon's log nor the audit trail, nor anything that a session leaves on the disk."""
+    token = town.token()
+    assert town.ssh("mybash", "echo hello", token=token).returncode == 0
+    signature = token.rpartition(".")[2].encode()
+    for path in town.bastion.directory.rglob("*"):
+        if path.is_file() and "backend" not in path.parts:
+            assert signature not in path.read_bytes(), path
+    assert "hoop" in [event.get("client") for event in town.bastion.audit()]
+
+
+def test_a_client_that_can_be_read_gets_no_token(town: Town, hoop: Path) -> None:
+    """Its process could be read by all of the account's; the log says what to do."""
+    mode = hoop.stat().st_mode
+    hoop.chmod(0o755)
+    try:
+        said = refused(run(town, "mybash", "echo hello"), "client-unusable")
+    finally:
+        hoop.chmod(mode)
+    assert str(hoop) not in said
+    assert run(town, "mybash", "echo hello").stdout == b"hello\n"
+
+
+def test_the_login_ends_with_the_token(town: Town) -> None:
+    """No session acts with a token that has ended."""
+    now = int(time.time())
+    done = town.ssh("mybash", "echo hello", token=town.token(exp=now + 120))
+    assert (done.returncode, done.stdout) == (0, b"hello\n")
+    assert b"this login ends in" in done.stderr
