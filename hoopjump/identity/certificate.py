@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from hoopjump.decision.certificate import (
@@ -20,6 +21,7 @@ from hoopjump.identity.errors import IdentityError
 from hoopjump.identity.http import Http, Reply
 from hoopjump.identity.keys import PUBLIC, Key
 from hoopjump.identity.settings import LoginSettings
+from hoopjump.identity.state import MARGIN, State
 from hoopjump.identity.tokens import Tokens
 
 PATH: Final = "/ssh/certificates"
@@ -60,23 +62,39 @@ def ask(http: Http, settings: LoginSettings, tokens: Tokens, key: Key) -> Issued
 
 
 def keep(settings: LoginSettings, issued: Issued, key: Key) -> None:
-    """Put a certificate beside its key, and take the last one out of the agent."""
+    """Put a certificate beside its key, and take the last one out of the agent; raises :class:`IdentityError`."""
     path = settings.certificate
-    if settings.keep == "agent" and path.exists():
+    before = _there(path)
+    if before is not None and before.ca_key != issued.certificate.ca_key and before.valid_before > time.time() + MARGIN:
+        raise IdentityError(
+            "key-unusable", f"{path} is a certificate of another authority", "move it away, or name another `key`"
+        )
+    if settings.keep == "agent" and before is not None:
         agent.remove(path.read_bytes())
     key.keep(issued.certificate.blob, issued.certificate.valid_before)
     private_files.write(path, f"{issued.line}\n".encode(), PUBLIC)
 
 
-def forget(settings: LoginSettings) -> bool:
-    """Remove the certificate, in the agent too; False when there is none."""
-    path = settings.certificate
-    if not path.exists():
+def forget(state: State) -> bool:
+    """Remove the last login's certificate, in the agent too; False when it had none, or another is in its place."""
+    path = Path(state.certificate)
+    try:
+        line = path.read_bytes() if state.certificate else b""
+    except OSError:
+        return False
+    if hashlib.sha256(line).hexdigest() != state.certificate_digest:
         return False
     # Also one that somebody has added with ssh-add.
-    agent.remove(path.read_bytes())
+    agent.remove(line)
     path.unlink()
     return True
+
+
+def _there(path: Path) -> Certificate | None:
+    try:
+        return read_certificate(path.read_bytes())
+    except (OSError, CertificateError):
+        return None
 
 
 def _checked(line: str, key: Key) -> Certificate:

@@ -86,7 +86,13 @@ def _tokens(settings: LoginSettings, places: Places, manner: Manner, http: Http)
     now = time.time()
     if kept is not None and kept.ends(settings) > now + _FRESH:
         return kept
-    client = Client(http, discover(http, settings.issuer), settings)
+    try:
+        client = Client(http, discover(http, settings.issuer), settings)
+    except IdentityError as error:
+        # A token that still holds is as good while its provider is away.
+        if error.code == "provider-unreachable" and kept is not None and kept.ends(settings) > now + MARGIN:
+            return kept
+        raise
     if kept is not None:
         refreshed = _refreshed(client, kept)
         if refreshed is not None:
@@ -181,10 +187,18 @@ def log_out(settings: LoginSettings, places: Places) -> Farewell:
         else:
             unread = ""
         store.forget()
+        state = _last(places)
         places.state.unlink(missing_ok=True)
-        had_certificate = certificate.forget(settings)
+        had_certificate = certificate.forget(state) if state is not None else False
         unrevoked = unread or (_revoke(settings, tokens) if tokens is not None else "")
         return Farewell(tokens is not None or bool(unread), had_certificate, unrevoked)
+
+
+def _last(places: Places) -> State | None:
+    try:
+        return State.read(places)
+    except IdentityError:
+        return None
 
 
 def _revoke(settings: LoginSettings, tokens: Tokens) -> str:

@@ -142,6 +142,19 @@ def refused_keeping_tokens(laptop: Laptop, fake: FakeProvider, **settings: objec
     return str(json.loads(said.out)["reason"])
 
 
+def test_a_certificate_of_another_authority_is_left_alone(laptop: Laptop, fake: FakeProvider, tmp_path: Path) -> None:
+    """Beside a key of the user's own there may be one; neither a login nor a logout touches it."""
+    key, authority = laptop.home / ".ssh" / "mine", tmp_path / "authority"
+    for path in (key, authority):
+        assert keygen("-q", "-t", "ed25519", "-N", "", "-f", path).returncode == 0
+    argv = ("-q", "-s", authority, "-I", "work", "-n", "me", "-V", "+1h", f"{key}.pub")
+    assert keygen(*argv).returncode == 0
+    theirs = Path(f"{key}-cert.pub").read_bytes()
+    assert refused_keeping_tokens(laptop, fake, keep="file", key="~/.ssh/mine") == "key-unusable"
+    assert laptop.hoopjump("logout").status == 0
+    assert Path(f"{key}-cert.pub").read_bytes() == theirs
+
+
 # -- What hoopjump-ca may answer --------------------------------------------------------------------------------------
 
 

@@ -186,3 +186,13 @@ def test_the_access_token_can_be_the_one(laptop: Laptop, provider: Provider) -> 
     shown = json.loads(laptop.hoopjump("token", "inspect", tmp).out)
     assert shown["header"]["typ"] == "at+jwt"
     assert shown["claims"]["aud"] == "https://bastion.example.com"
+
+
+def test_a_token_that_holds_is_used_while_the_provider_is_away(laptop: Laptop, tmp_path: Path) -> None:
+    """It could not be refreshed, and need not yet be."""
+    with Provider(tmp_path, lifetimes={"IdToken": 300}) as provider:
+        laptop.configure(provider.issuer)
+        log_in(laptop)
+    laptop.places.state.unlink()
+    assert laptop.hoopjump("login", "--if-needed", "--quiet").status == 0
+    assert laptop.hoopjump("login").status == 1

@@ -69,7 +69,7 @@ def test_a_command_that_fails_leaves_ssh_as_it_was(laptop: Laptop) -> None:
     """Then ssh goes on without the certificate, and its own words follow those of the login."""
     path = laptop.home / ".ssh" / "config"
     install(path, block(laptop, ["false"]))
-    assert not any("hoopjump" in line for line in effective(path, "bastion"))
+    assert not any(line.endswith("/.ssh/hoopjump") for line in effective(path, "bastion"))
 
 
 def test_the_command_runs_for_these_hosts_only(laptop: Laptop, tmp_path: Path) -> None:
