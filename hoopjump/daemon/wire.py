@@ -21,7 +21,7 @@ PAIR_LIMIT: Final = 4096
 _HEADER: Final = struct.Struct(">I")
 _KEY: Final = re.compile(rb"[a-z0-9-]{1,64}\Z")
 _LENGTH: Final = re.compile(rb"(0|[1-9][0-9]{0,5}):")
-_VERSION: Final = re.compile(r"[0-9]{1,4}\Z")
+_VERSION: Final = re.compile(r"(?:0|[1-9][0-9]{0,3})\Z")
 
 Pair = tuple[str, bytes | str]
 

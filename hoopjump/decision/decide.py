@@ -44,8 +44,8 @@ from hoopjump.decision.values import (
 RSA_SMALLEST: Final = 2048
 
 # sshd cuts a principals line at `#` and splits it at its last space (auth2-pubkeyfile.c): print nothing that could
-# say something else there.
-_SAFE_PRINCIPAL: Final = re.compile(r"[A-Za-z0-9._@:|+-]+\Z")
+# say something else there. The hook passes on lines of at most 2048 characters, options included.
+_SAFE_PRINCIPAL: Final = re.compile(r"[A-Za-z0-9._@:|+-]{1,512}\Z")
 
 
 def wanted_lookups(certificate: Certificate, policy: Policy) -> tuple[Lookup, ...]:

@@ -11,7 +11,9 @@ from typing import Literal
 from hoopjump.decision.reasons import Reason
 
 # One target, never a wildcard: `*` in permitopen opens every host or port (authorized_keys section of sshd(8)).
-_FORWARD_TARGET = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}\Z")
+_FORWARD_TARGET = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([1-9][0-9]{0,4})\Z")
+# All of them stand in one line, which the hook bounds.
+_FORWARD_TARGETS_LIMIT = 1024
 
 CertAttribute = Literal["principal", "key_id"]
 UserAttribute = Literal["email", "subject", "user_id"]
@@ -146,8 +148,11 @@ class Policy:
 
     def __post_init__(self) -> None:
         for target in self.forward_targets:
-            if not _FORWARD_TARGET.match(target):
+            found = _FORWARD_TARGET.match(target)
+            if not found or int(found[2]) > 65535:
                 raise ValueError(f"{target!a} is not HOST:PORT")
+        if sum(len(target) + len(',permitopen=""') for target in self.forward_targets) > _FORWARD_TARGETS_LIMIT:
+            raise ValueError("the forward targets do not fit in a line")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def test_changed_message_is_a_message_or_a_wire_error(data: st.DataObject) -> No
         pytest.param(b"1:v,1:3,", id="version two apart"),
         pytest.param(b"1:v,1:x,", id="version that is no number"),
         pytest.param("1:v,2:\u00b2,".encode(), id="version in superscript"),
+        pytest.param(b"1:v,2:01,", id="version with a zero in front"),
         pytest.param(b"1:a,1:1,", id="no version first"),
         pytest.param(b"1:v,1:1,1:v,1:1,", id="version twice"),
         pytest.param(b"1:v,1:1,1:A,1:1,", id="capital in a key"),

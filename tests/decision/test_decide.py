@@ -115,7 +115,10 @@ def test_without_a_forward_target_there_is_no_forwarding() -> None:
     assert login(policy=replace(POLICY, forward_targets=())).line == "restrict,pty alice@x.io"
 
 
-@pytest.mark.parametrize("target", ["gw", "gw:*", "*:22", 'gw:1" x', "gw:22,pty", "gw:22\n", "a b:22", "#:22", ":22"])
+@pytest.mark.parametrize(
+    "target",
+    ["gw", "gw:*", "*:22", 'gw:1" x', "gw:22,pty", "gw:22\n", "a b:22", "#:22", ":22", "gw:0", "gw:022", "gw:65536"],
+)
 def test_a_target_that_could_open_more_is_no_policy(target: str) -> None:
     """Wildcards, quotes, commas and white space never reach the line."""
     with pytest.raises(ValueError, match="HOST:PORT"):

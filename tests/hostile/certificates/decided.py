@@ -128,6 +128,7 @@ TABLE: dict[str, tuple[Row, str]] = {
             "right-to-left": "\u202eoi.x@ecila",
             "with-backslash": "alice\\@x.io",
             "with-slash": "../alice@x.io",
+            "of-513-letters": "a" * 513,
         }.items()
     },
     "principal-of-somebody-unknown": (named("mallory@x.io"), "user-unknown"),
