@@ -18,7 +18,8 @@ USUAL_TYPES: Final = frozenset({"jwt", "at+jwt"})
 # Tokens that say something other than who is asking: OpenID Connect Back-Channel Logout 1.0, RFC 8417, RFC 9449.
 FOREIGN_TYPES: Final = frozenset({"logout+jwt", "secevent+jwt", "dpop+jwt"})
 
-_PUBLIC_KEY_TEXT: Final = re.compile(rb"-----BEGIN |(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ |\s*\{")
+# A brace alone begins one random secret in 256.
+_PUBLIC_KEY_TEXT: Final = re.compile(rb'-----BEGIN |(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ |\s*\{\s*"[ -~]{1,64}"\s*:')
 
 
 def claim_path(name: str) -> tuple[str, ...]:

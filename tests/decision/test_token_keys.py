@@ -126,6 +126,12 @@ def test_a_shared_secret_is_not_shown() -> None:
     assert "s" * 8 not in repr(SharedSecret(b"s" * 32))
 
 
+@pytest.mark.parametrize("beginning", [b"{", b" {", b"{{", b'{"', b"{\xff"])
+def test_a_secret_may_begin_with_any_byte(beginning: bytes) -> None:
+    """One random secret in 256 begins with a brace; that alone is no key set."""
+    assert SharedSecret(beginning + b"\x80" * 32).value.startswith(beginning)
+
+
 def test_secrets_and_key_sets_do_not_mix() -> None:
     """RFC 8725 section 2.1: an issuer has the one or the other."""
     keys, secret = key_set(jwk("ed")), SharedSecret(SECRET)
