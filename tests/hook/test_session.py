@@ -69,6 +69,7 @@ def test_session_tells_what_sshd_and_the_client_say(hook: Hook) -> None:
         "resource": b"web1",
         "stdin": b"wait",
         "token": b"head.claims.signature",
+        "concealed": b"1",
         "relay": b"1",
     }
 
