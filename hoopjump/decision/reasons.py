@@ -62,7 +62,7 @@ class Reason(Enum):
     CERT_UNSAFE_PRINCIPAL = Explanation(
         "cert-unsafe-principal",
         "No principal of the certificate can be used: allowed are letters, digits and . _ @ : | + -",
-        "issue it with a principal of those characters",
+        "issue it with a principal of those characters, 512 of them at most",
     )
     CERT_UNKNOWN_OPTION = Explanation(
         "cert-unknown-option",
