@@ -3,7 +3,9 @@
 // node provider.mjs MODULES OPTIONS, with the directory of node_modules and JSON:
 //   {"users": {NAME: {CLAIM: VALUE}}, "ttl": {KIND: SECONDS}, "port": 0}
 // It prints {"issuer": URL} when it answers. Beside the protocol's own endpoints:
-//   POST /test/keys {"keep": true|false}    sign with new keys; the old ones stay in the set or leave it
+//   POST /test/keys {"keep": true|false, "sign": true|false}
+//                                           sign with new keys; the old ones stay in the set or leave it. With
+//                                           "sign": false the new ones are only published, and sign the next time
 //   POST /test/offline {"seconds": N}       answer everything with 503 for so long
 
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
@@ -86,6 +88,7 @@ const clients = [
 const cookieKeys = [randomUUID()];
 let issuer;
 let keys = newKeys();
+let coming = [];
 let answer;
 let offlineUntil = 0;
 
@@ -93,7 +96,7 @@ function start() {
   const provider = new Provider(issuer, {
     adapter: Store,
     clients,
-    jwks: { keys },
+    jwks: { keys: [...keys, ...coming] },
     cookies: { keys: cookieKeys },
     pkce: { required: () => true },
     scopes: ['openid', 'offline_access'],
@@ -129,8 +132,12 @@ async function body(request) {
 
 const server = createServer(async (request, response) => {
   if (request.method === 'POST' && request.url === '/test/keys') {
-    const { keep } = await body(request);
-    keys = [...newKeys(), ...(keep ? keys : [])];
+    const { keep, sign = true } = await body(request);
+    if (!coming.length) coming = newKeys();
+    if (sign) {
+      keys = [...coming, ...(keep ? keys : [])];
+      coming = [];
+    }
     start();
     response.end();
   } else if (request.method === 'POST' && request.url === '/test/offline') {

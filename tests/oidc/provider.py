@@ -83,6 +83,10 @@ class Provider:
         """Sign with new keys from now on; the old ones stay in the set, or leave it."""
         self._tell("keys", {"keep": keep})
 
+    def announce_keys(self) -> None:
+        """Publish new keys, and go on signing with the old ones; :meth:`new_keys` takes the new ones."""
+        self._tell("keys", {"keep": True, "sign": False})
+
     def go_offline(self, seconds: float) -> None:
         """Answer everything with status 503 for so long."""
         self._tell("offline", {"seconds": seconds})
