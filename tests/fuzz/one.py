@@ -11,8 +11,6 @@ import atheris
 with atheris.instrument_imports(include=["hoopjump"], enable_loader_override=False):
     from tests.fuzz.targets import TARGETS
 
-FAILED = 77  # libFuzzer's exit status for an input that failed, and the target's when one is tried again
-
 
 def main() -> None:
     """Run until libFuzzer ends the process; with files among the options only those are tried."""
