@@ -42,7 +42,13 @@ class Issuing:
         self._token_signer = token_signer
 
     def specify(self, verified: VerifiedToken, key: PublicKey, now: float, *, embed: bool) -> CertificateSpec:
-        """What certificate the owner of the token gets; raises :class:`RefusedError`."""
+        """What certificate the owner of the token gets; raises :class:`RefusedError`.
+
+        A token that is bound to a key of its owner's (``cnf`` of RFC 7800: DPoP, TLS, a certificate of ours) is worth
+        nothing to whoever stole it, and stays so: nobody proves that key here.
+        """
+        if "cnf" in verified.claims:
+            raise RefusedError(Reason.TOKEN_MISPLACED, f"iss {verified.issuer[:128]!a}, with `cnf`")
         if not _PRINCIPAL.match(verified.user):
             raise RefusedError(Reason.USER_NOT_PRINCIPAL, f"user {verified.user[:128]!a}")
         moment = int(now)

@@ -88,6 +88,9 @@ def _endpoint(members: Mapping[str, Any], name: str) -> str | None:
         usable = False
     if not usable or urlsplit(value).username is not None or urlsplit(value).fragment:
         raise IdentityError("provider-malformed", f"the provider's {name} is not a URL")
+    # A browser is sent there too: no scheme of its own making, and in clear only where the issuer itself is.
+    if urlsplit(value).scheme not in ("https", urlsplit(str(members["issuer"])).scheme):
+        raise IdentityError("provider-unfit", f"the provider's {name} is not a https URL")
     return str(value)
 
 

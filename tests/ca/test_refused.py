@@ -203,6 +203,12 @@ def test_a_name_that_cannot_be_a_principal(yard: Yard, user: str) -> None:
     assert yard.certify(yard.key(), yard.token(email=user)).outcome == (403, "user-not-principal")
 
 
+@pytest.mark.parametrize("bound", [{"jkt": "x" * 43}, {"x5t#S256": "x" * 43}, {}])
+def test_a_stolen_token_that_is_bound_to_a_key_is_not_unbound_here(yard: Yard, bound: dict[str, str]) -> None:
+    """By DPoP (RFC 9449) or TLS (RFC 8705): the thief's own SSH key is not the one that it names."""
+    assert yard.certify(yard.key(), yard.token(cnf=bound)).outcome == (401, "token-misplaced")
+
+
 def test_embedding_where_there_is_no_key_for_it(new_yard: Callable[..., Yard]) -> None:
     """Without [token] the request is refused, and not granted without what was asked for."""
     yard = new_yard({"[token]": None})

@@ -91,6 +91,7 @@ def test_an_address_that_is_not_verified_names_nobody(laptop: Laptop, fake: Fake
         ({"token_endpoint": forge.DROP}, "provider-malformed"),
         ({"token_endpoint": "not a URL"}, "provider-malformed"),
         ({"token_endpoint": "ftp://127.0.0.1/token"}, "provider-unfit"),
+        ({"authorization_endpoint": "javascript://127.0.0.1/%0aalert(1)"}, "provider-unfit"),
         ({"jwks_uri": 5}, "provider-malformed"),
         ({"code_challenge_methods_supported": ["plain"]}, "provider-unfit"),
     ],
