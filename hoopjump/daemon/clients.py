@@ -8,6 +8,7 @@ have made itself not dumpable (prctl(2) PR_SET_DUMPABLE) before it asked.
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from hoopjump.handoff import hoop_cli
 from hoopjump.handoff.hoop_cli import Endpoint
 
 PEM_LIMIT: Final = 64 * 1024
+
+log = logging.getLogger(__name__)
 
 
 class HandedOver(Protocol):
@@ -75,6 +78,8 @@ class Clients:
         self._handoff = config.handoff
         self._gateway = config.gateway
         self._rootless = config.sshd.rootless
+        if config.handoff.uses_hoop and (fault := self._fault()) is not None:
+            log.error("no token is handed on (%s): %s", Reason.CLIENT_UNUSABLE.code, fault)
         self._taken = frozenset(section.issuer for section in config.tokens.issuer if section.hand_on)
 
     def is_hoop(self, role: str) -> bool:
@@ -96,10 +101,13 @@ class Clients:
             raise RefusedError(Reason.CLIENT_TOKEN_NOT_TAKEN, detail=f"iss {token.issuer[:128]!a}")
         if not wish.concealed:
             raise RefusedError(Reason.CLIENT_UNUSABLE, detail="the hook could not make itself unreadable")
-        fault = unreadable_fault(self._handoff.hoop, rootless=self._rootless)
-        if fault is not None:
-            raise RefusedError(Reason.CLIENT_UNUSABLE, detail=f"{self._handoff.hoop} {fault}")
+        if (fault := self._fault()) is not None:
+            raise RefusedError(Reason.CLIENT_UNUSABLE, detail=fault)
         return wish.token
+
+    def _fault(self) -> str | None:
+        fault = unreadable_fault(self._handoff.hoop, rootless=self._rootless)
+        return None if fault is None else f"{self._handoff.hoop} {fault}"
 
     def open(self, role: str, verdict: SessionVerdict, *, token: bytes, term: bytes | None) -> HoopClient:
         """The client for a session that was granted. Raises :class:`HandoffError` and :class:`OSError`."""

@@ -33,6 +33,10 @@ def program(tmp_path: Path) -> Path:
 @pytest.fixture
 def clients(program: Path) -> Clients:
     """For a bastion with one issuer whose tokens the gateway takes."""
+    return clients_with(program)
+
+
+def clients_with(program: Path) -> Clients:
     return Clients(
         config.parse(
             f"""
@@ -122,6 +126,19 @@ def test_an_owner_may_not_read_it_either_unless_that_is_root(program: Path) -> N
     program.chmod(0o311)
     assert unreadable_fault(program, rootless=True) is None
     assert "not to root" in (unreadable_fault(program, rootless=False) or "")
+
+
+def test_the_daemon_complains_of_it_when_it_starts(
+    program: Path, clients: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before the first user is refused, who is refused all the same; nothing is said of a good one."""
+    assert caplog.text == ""
+    program.chmod(0o755)
+    clients_with(program)
+    assert f"no token is handed on (client-unusable): {program} has mode 0755" in caplog.text
+    with pytest.raises(RefusedError) as caught:
+        handed(clients, wish(), token())
+    assert caught.value.reason is Reason.CLIENT_UNUSABLE
 
 
 def test_what_is_not_there_or_no_file_is_no_program(tmp_path: Path) -> None:
