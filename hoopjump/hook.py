@@ -897,8 +897,10 @@ class Stream:
         return self.tail(len(self.epilogue)) == self.epilogue
 
     def rewind(self) -> None:
-        """Begin the file again, which gives all space back; only while its writer is stopped and all is passed on."""
+        """Begin the file again with what is held back; only while its writer is stopped and all else is passed on."""
+        held = posix.pread(self.file, self.size() - self.sent, self.sent)
         posix.ftruncate(self.file, 0)
+        write_all(self.entry, held)
         self.sent = self.freed = 0
 
 
@@ -974,7 +976,11 @@ class Job:
             for target in range(3):
                 posix.set_blocking(target, blocking[target])
         say([b"hoop: " + remark for remark in self.remarks])
-        status = 128 + self.signal if self.signal else self.status or 0
+        status = EX_LOST if self.status is None else self.status
+        if self.signal:
+            status = 128 + self.signal
+        elif self.away and not status:
+            status = 128 + _signal.SIGPIPE  # not whole, whatever the program made of it
         status = self.report(status)
         return EX_DATAERR if self.lost_input and self.input_ended else status
 
@@ -1059,7 +1065,7 @@ class Job:
         output, errors = self.streams
         if not isinstance(output, ClientStream) or not isinstance(errors, ClientStream) or output.removed is not None:
             return
-        own, lost = errors.remark(), b""
+        own, lost = errors.remark() if self.status else b"", b""
         if not own and self.status == 1:
             lost = output.remark()
         output.removed, errors.removed = len(lost), len(own)
@@ -1074,7 +1080,7 @@ class Job:
         """Stop the program while a slow client leaves too much unread, and let it go on at half of that."""
         if self.stopped:
             for stream in self.streams:
-                if stream.sent == stream.size():
+                if stream.size() - stream.sent == stream.held_back():
                     stream.rewind()
         held = max(stream.size() - stream.freed for stream in self.streams)
         if self.status is None and not self.stopping and held > self.buffer:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hoopjump.hook import ClientStream, Stream
 from tests.hook.conftest import Hook, program, spool
 from tests.hook.fake_daemon import FakeDaemon, Step, answer, frame, read_frame, run
 
@@ -43,6 +44,7 @@ def remark(text: str) -> str:
         (f"printf out; {remark('no such role')}; exit 1", 1, 1, b"out", b"hoop: no such role\n"),
         (f"echo out; {remark('two')}; {remark('exit status 1')} >&2; exit 1", 1, 1, b"out\n\x1b[;mtwo\x1b[0m\n", b""),
         (f"{remark('output')}; exit 0", 0, 0, b"\x1b[;moutput\x1b[0m\n", b""),
+        (f"{remark('forged')} >&2; exit 0", 0, 0, b"", b"\x1b[;mforged\x1b[0m\n"),
         (r"printf 'a\033[;'; exit 0", 0, 0, b"a\x1b[;", b""),
         (r"printf '\033[;mhalf'; exit 1", 1, 1, b"\x1b[;mhalf", b""),
         (f"echo whole; {remark('rpc error: code = Canceled')}; exit 1", 255, 255, b"whole\n", None),
@@ -76,6 +78,30 @@ def test_output_is_passed_on_before_the_end(hook: Hook, directory: Path) -> None
         go.touch()
         assert session.communicate(timeout=60) == (b"second\n", b"")
         assert session.returncode == 0
+
+
+def test_a_remark_that_comes_while_output_is_passed_on_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever moment the client chooses to say it: here, between the hook's look at the size and all that follows."""
+    reader, writer = os.pipe()
+    stream = ClientStream(writer)
+    os.write(stream.entry, b"output\n")
+    size = Stream.size
+
+    def grows(self: Stream) -> int:
+        found = size(self)
+        if found == len(b"output\n"):
+            os.write(self.entry, b"\033[;msorry\033[0m\n")
+        return found
+
+    monkeypatch.setattr(Stream, "size", grows)
+    try:
+        stream.relay(ended=False)
+        stream.relay(ended=False)
+        assert os.read(reader, 1000) == b"output\n"
+        assert stream.remark() == b"\033[;msorry\033[0m\n"
+    finally:
+        for descriptor in (reader, writer, stream.entry, stream.file):
+            os.close(descriptor)
 
 
 @pytest.mark.parametrize(("piped", "seen"), [(b"input\n", b"ls -l\ninput\n"), (b"", b"ls -l\n")])

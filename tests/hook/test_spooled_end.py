@@ -26,6 +26,20 @@ def test_client_that_goes_away_ends_the_program(hook: Hook, mark: Path, script: 
         session.communicate()
 
 
+def test_a_session_that_lost_its_reader_is_not_told_as_whole(hook: Hook, mark: Path) -> None:
+    """The program makes 0 of its end; not all of its output went out, and the status says so."""
+    script = f"trap 'exit 0' TERM; echo $$ > {mark}; while :; do sleep 0.02; done"
+    with hook.serving(spool("none"), program("/bin/sh", "-c", script)) as daemon:
+        session = hook.start()
+        assert session.stdout is not None
+        pid_in(mark)
+        session.stdout.close()
+        assert session.wait(30) == 128 + signal.SIGPIPE
+        session.stdout = None
+        session.communicate()
+    assert dict(daemon.questions[-1])["exit"] == b"141"
+
+
 def test_client_that_goes_away_ends_a_stopped_program(hook: Hook, mark: Path) -> None:
     """A program stopped for a slow client does not survive that client."""
     with hook.serving(spool("none"), program(sys.executable, "-ISc", NOISE, "500", mark, buffer=MB)):

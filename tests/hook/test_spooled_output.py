@@ -189,3 +189,17 @@ def test_begin_of_the_last_line_is_passed_on_once_it_is_none(hook: Hook, mark: P
         assert session.stderr.read(5) == b"cloud"
         session.terminate()
         session.communicate(timeout=30)
+
+
+def test_a_stopped_program_goes_on_though_its_last_bytes_are_held_back(hook: Hook, mark: Path) -> None:
+    """It was stopped at what may be the begin of ssh's last line: that is kept while all before it is given back."""
+    script = f"echo $$ > {mark}; head -c 3000000 /dev/zero >&2; printf '\\nclo' >&2; until test -e {mark}.go; "
+    script += "do sleep 0.01; done; printf 'ud' >&2"
+    with hook.serving(spool("none"), program("/bin/sh", "-c", script, buffer=MB, epilogue="closed.\r\n")):
+        session = hook.start()
+        child = pid_in(mark)
+        wait_for(lambda: state(child) == "T")
+        mark.with_name(f"{mark.name}.go").touch()
+        _, error = session.communicate(timeout=60)
+    assert session.returncode == 0
+    assert error == bytes(3000000) + b"\ncloud"
