@@ -841,6 +841,7 @@ class Stream:
         self.epilogue = epilogue  # a last line of the program's own, which tells nobody anything
         self.file = unlinked_file()
         self.entry = posix.open("/proc/self/fd/%d" % self.file, posix.O_WRONLY | posix.O_APPEND | posix.O_CLOEXEC)
+        self.seen = 0  # bytes that there were when they were last passed on
         self.sent = 0  # bytes passed on
         self.freed = 0  # bytes whose space has been given back
         self.blocked = False
@@ -851,9 +852,9 @@ class Stream:
 
     def held_back(self) -> int:
         """How many bytes at the end, from the start of a line on, are the epilogue or the begin of it."""
-        size = self.size()
+        size = self.seen
         start = max(self.sent, size - len(self.epilogue))
-        tail = posix.pread(self.file, size - start, start)
+        tail = posix.pread(self.file, size - start, start) if start < size else b""
         for length in range(len(tail), 0, -1):
             if self.epilogue.startswith(tail[-length:]):
                 before = size - length - 1
@@ -867,10 +868,11 @@ class Stream:
         """
         before = self.sent
         self.blocked = False
+        self.seen = self.size()
         held = self.held_back()
         if ended and held < len(self.epilogue):
             held = 0
-        end = self.size() - held
+        end = self.seen - held
         for _ in range(16):
             data = posix.pread(self.file, min(CHUNK, end - self.sent), self.sent)
             if not data:
@@ -890,7 +892,7 @@ class Stream:
 
     def tail(self, length: int) -> bytes:
         """The last bytes that the program wrote."""
-        return posix.pread(self.file, length, max(0, self.size() - length))
+        return posix.pread(self.file, length, max(0, self.seen - length))
 
     def complete(self) -> bool:
         """Whether the program's epilogue, if it has one, was the last thing it wrote."""
@@ -898,9 +900,10 @@ class Stream:
 
     def rewind(self) -> None:
         """Begin the file again with what is held back; only while its writer is stopped and all else is passed on."""
-        held = posix.pread(self.file, self.size() - self.sent, self.sent)
+        held = posix.pread(self.file, self.seen - self.sent, self.sent)
         posix.ftruncate(self.file, 0)
         write_all(self.entry, held)
+        self.seen = len(held)
         self.sent = self.freed = 0
 
 
@@ -921,7 +924,7 @@ class ClientStream(Stream):
         """How many bytes at the end may be the client's own."""
         if self.removed is not None:
             return self.removed
-        tail = self.tail(min(REMARK_LIMIT, self.size() - self.sent))
+        tail = self.tail(min(REMARK_LIMIT, self.seen - self.sent))
         place = tail.rfind(REMARK)
         if place >= 0:
             return len(tail) - place
@@ -929,7 +932,8 @@ class ClientStream(Stream):
 
     def remark(self) -> bytes:
         """What the client itself said last, with its escapes; empty for nothing."""
-        tail = self.tail(min(REMARK_LIMIT, self.size() - self.sent))
+        self.seen = self.size()
+        tail = self.tail(min(REMARK_LIMIT, self.seen - self.sent))
         place = tail.rfind(REMARK)
         return tail[place:] if place >= 0 and tail.endswith(REMARK_END) else b""
 
