@@ -14,13 +14,18 @@ REMEMBERED: Final = 65536
 _IPV6_SITE: Final = 64  # what one subscriber has (RFC 6177)
 
 
+def plain_address(source: str) -> str:
+    """An address as people write it: an IPv4 one is one, also where the socket has both; raises :class:`ValueError`."""
+    address = ipaddress.ip_address(source)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
 def neighbourhood(source: str) -> str:
     """What counts as one source: an IPv4 address, or the /64 of an IPv6 one; raises :class:`ValueError`."""
-    address = ipaddress.ip_address(source)
+    address = ipaddress.ip_address(plain_address(source))
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
-            return str(ipaddress.IPv6Network((int(address) >> _IPV6_SITE << _IPV6_SITE, _IPV6_SITE)))
-        address = address.ipv4_mapped
+        return str(ipaddress.IPv6Network((int(address) >> _IPV6_SITE << _IPV6_SITE, _IPV6_SITE)))
     return str(address)
 
 

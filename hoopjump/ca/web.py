@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from hoopjump.ca.limits import neighbourhood
+from hoopjump.ca.limits import neighbourhood, plain_address
 from hoopjump.ca.metrics import CONTENT_TYPE, Metrics
 from hoopjump.ca.refusal import RefusedError
 from hoopjump.ca.request import BODY_LIMIT
@@ -70,7 +70,7 @@ class Site:
         """The client's address, and what counts as its neighbourhood; raises :class:`ValueError`."""
         header = self._source_header
         source = request.remote or "" if header is None else request.headers.get(header, "")
-        return source, neighbourhood(source)
+        return plain_address(source), neighbourhood(source)
 
     async def _health(self, _: web.BaseRequest) -> web.Response:
         unwell = await self._service.unwell()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hoopjump.ca.limits import Buckets, UsedProofs, neighbourhood
+from hoopjump.ca.limits import Buckets, UsedProofs, neighbourhood, plain_address
 from hoopjump.ca.refusal import RefusedError, http_status
 from hoopjump.decision.reasons import Reason
 
@@ -90,3 +90,12 @@ def test_every_refusal_of_a_token_is_unauthorized() -> None:
     statuses = {reason: http_status(reason) for reason in tokens}
     assert statuses.pop(Reason.TOKEN_KEYS_UNAVAILABLE) == 503
     assert set(statuses.values()) == {401}
+
+
+@pytest.mark.parametrize(
+    ("source", "plain"),
+    [("::ffff:192.0.2.7", "192.0.2.7"), ("192.0.2.7", "192.0.2.7"), ("2001:DB8:0::7", "2001:db8::7")],
+)
+def test_log_and_audit_trail_have_the_address_as_people_write_it(source: str, plain: str) -> None:
+    """A socket for both kinds shows IPv4 ones in IPv6's clothes."""
+    assert plain_address(source) == plain
