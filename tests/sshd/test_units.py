@@ -102,3 +102,10 @@ def test_users_and_directories_are_made_as_the_configuration_expects(tmp_path: P
     assert {"hoopjump", "hoopjump-ca", "hoop", SshdSection().hook_user} == set(users)
     assert users["hoop"][5:] == ["/var/lib/hoop", "/bin/sh"]
     assert len({entry[2] for entry in users.values()}) == 4
+
+
+def test_the_units_name_documents_where_the_readme_installs_them() -> None:
+    """README.md in /usr/share/doc/hoopjump, and docs below it."""
+    for service in UNITS.glob("*.service"):
+        for url in unit(service.name)["Unit"]["Documentation"]:
+            assert (programs.CHECKOUT / url.removeprefix("file:///usr/share/doc/hoopjump/")).is_file()
