@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hoopjump.config import Config
+from hoopjump.config.tokens import FILE
 from hoopjump.findings import Finding
 from hoopjump.sshd import effective, host, paths, rules
 from hoopjump.sshd.effective import Connection
@@ -64,6 +65,9 @@ def check(
     yield paths.check_ca_file(config.trust.user_cas, owners)
     for name, path, harm in _trusted_files(config, config_path):
         yield paths.check_file(name, path, owners, harm)
+    daemon = None if rootless else host.unit_property("User")
+    if daemon:
+        yield from paths.check_readable(daemon, _read_by_the_daemon(config, config_path))
     if not rootless:
         yield host.check_processes_visible(host.MOUNTS.read_text(), host.unit_property("ProtectProc"))
 
@@ -77,3 +81,13 @@ def _trusted_files(config: Config, config_path: Path) -> Iterator[tuple[str, Pat
     if config.gateway.directory_file:
         yield "gateway.directory_file", config.gateway.directory_file, "can be anybody"
     yield "handoff.ssh", config.handoff.ssh, "has every session"
+
+
+def _read_by_the_daemon(config: Config, config_path: Path) -> Iterator[Path]:
+    yield config_path
+    yield config.trust.user_cas
+    issuers = config.tokens.issuer
+    yield from (Path(section.keys.removeprefix(FILE)) for section in issuers if section.keys.startswith(FILE))
+    gateway = config.gateway
+    others = (gateway.ca_file, gateway.directory_file, *(section.ca_file for section in issuers))
+    yield from (path for path in others if path is not None)

@@ -6,7 +6,7 @@ import os
 import pwd
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -125,6 +125,30 @@ def check_ca_file(path: Path, owners: frozenset[int]) -> Finding:
     if not count:
         return failure(name, f"{path}: holds no key", "hoopjump gateway sync, or copy the CA's public key there")
     return ok(name, f"{path}: {count}")
+
+
+def check_readable(user: str, files: Iterable[Path]) -> Iterator[Finding]:
+    """What the daemon, which is ``user``, reads: root, who checks, could read all of it. Without root, nothing."""
+    name = "hoopjumpd's files"
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        yield failure(name, f"there is no user {user}", "systemd-sysusers")
+        return
+    if os.geteuid() != 0:
+        return
+    groups = os.getgrouplist(user, entry.pw_gid)
+    count = 0
+    for count, path in enumerate(files, 1):  # noqa: B007  # told below
+        asked = ["test", "-r", str(path)]
+        if subprocess.run(
+            asked, cwd="/", user=entry.pw_uid, group=entry.pw_gid, extra_groups=groups, check=False
+        ).returncode:
+            missing = not path.exists()
+            hint = "put it there, or change the configuration" if missing else f"chmod a+r {path}"
+            yield failure(name, f"{path}: {'is not there' if missing else f'{user} cannot read it'}", hint)
+            return
+    yield ok(name, f"{user} can read all {count}")
 
 
 def check_revocation_list(path: Path, owners: frozenset[int]) -> Finding:

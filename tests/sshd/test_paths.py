@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from hoopjump.findings import Level
 from hoopjump.sshd.host import check_account, check_processes_visible, check_unlocked
-from hoopjump.sshd.paths import check_ca_file, check_hook, check_revocation_list, unsafe
+from hoopjump.sshd.paths import check_ca_file, check_hook, check_readable, check_revocation_list, unsafe
 
 OWNERS = frozenset({0, os.getuid()})
 
@@ -192,3 +193,27 @@ def test_a_locked_account_is_found_where_pam_is_not_used(password: str, level: L
     """systemd-sysusers and useradd lock the accounts that they make."""
     assert check_unlocked("hoop", f"root:*:1::::::\nhoop:{password}:1::::::\n").level is level
     assert check_unlocked("alice", f"hoop:{password}:1::::::\n").level is Level.OK
+
+
+def test_what_the_daemon_cannot_read_is_a_failure() -> None:
+    """Root can read all of it, so the look is the daemon's."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        look_as_nobody(Path(place) / "file")
+
+
+def look_as_nobody(file: Path) -> None:
+    """At a file that is good, absent, and closed."""
+    file.touch(0o644)
+    (good,) = check_readable("nobody", [file])
+    assert (good.level, good.text) == (Level.OK, "nobody can read all 1")
+    absent = file.with_name("absent")
+    (finding,) = check_readable("nobody", [file, absent])
+    assert (finding.level, finding.text) == (Level.FAILURE, f"{absent}: is not there")
+    file.chmod(0o600)
+    (finding,) = check_readable("nobody", [file])
+    assert (finding.text, finding.hint) == (f"{file}: nobody cannot read it", f"chmod a+r {file}")
+    (finding,) = check_readable("nobody-of-this-name", [file])
+    assert finding.level is Level.FAILURE
