@@ -35,6 +35,20 @@ def test_smallest_configuration_has_the_documented_defaults() -> None:
             "",
         ),
         (GOOD + "known_hosts = 'here'\n", "f:4: `gateway.known_hosts`: must be an absolute path", ""),
+        (GOOD + "[accounts]\nshared = 'hoop'\n", "f:5: `accounts.shared`: must be a list", ""),
+        (GOOD + "[accounts]\nshared = []\n[accounts.map]\nx = 'y'\n", "f:7: `accounts.map.x`: must be a list", ""),
+        (GOOD + "[accounts]\nmap = ['hoop']\n", "f:5: `accounts.map`: must be a table", ""),
+        ("session = 3\n" + GOOD, "f:1: `session`: must be a table", ""),
+        (
+            GOOD + "[tokens.issuer]\nissuer = 'https://idp.example.com'\n",
+            "f:4: `tokens.issuer`: there may be several, so each table begins with [[tokens.issuer]]",
+            "",
+        ),
+        (
+            GOOD + "[[tokens.issuer]]\nissuer = 'https://idp.example.com'\naudiences = []\n",
+            "f:6: `tokens.issuer[0].audiences`: must not be empty",
+            "",
+        ),
         ("[gateway\n", "f:1: Expected ']' at the end of a table declaration", ""),
     ],
 )
@@ -152,3 +166,31 @@ def test_credential_comes_from_systemd_alone(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "key").write_text("secret")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert config.read_secret("credential:key") == "secret"
+
+
+@pytest.mark.parametrize("host", ["gw.example.com:12222", "[2001:db8::1]", "-oProxyCommand=x", "alice@gw", "a b", ""])
+def test_the_gateways_host_stands_alone(host: str) -> None:
+    """Port, user and brackets have places of their own."""
+    with pytest.raises(ConfigError, match="its port is ssh_port"):
+        config.parse(GOOD.replace('ssh_host = "gw.example.com"', f'ssh_host = "{host}"'), "f")
+
+
+@pytest.mark.parametrize("host", ["gw", "192.0.2.7", "2001:db8::1", "::1"])
+def test_the_gateways_host_may_be_an_address(host: str) -> None:
+    """Of either kind."""
+    read = config.parse(GOOD.replace('ssh_host = "gw.example.com"', f'ssh_host = "{host}"'), "f")
+    assert read.gateway.ssh_host == host
+
+
+def test_a_configuration_that_cannot_be_read_says_how_it_could(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made with a strict umask, it is root's alone, and the daemon is not root."""
+    path = tmp_path / "hoopjump.toml"
+    path.write_text(GOOD)
+
+    def deny(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", deny)
+    with pytest.raises(ConfigError, match="Permission denied") as caught:
+        config.load(path)
+    assert caught.value.hint == f"chmod a+r {path}; it holds no secrets"

@@ -7,6 +7,7 @@ by the reader or root, unless root reads).
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import stat
 from pathlib import Path
@@ -37,10 +38,18 @@ def secret_path(reference: str) -> Path:
         if not directory:
             raise ConfigError(
                 f"{reference}: there are no systemd credentials here",
-                "the service alone gets them; elsewhere name a file (file:/PATH; --api-key, --handoff-ca)",
+                "the service alone gets them; elsewhere name a file: file:/PATH (hoopjump: --api-key, --handoff-ca)",
             )
         return Path(directory) / rest
     return Path(rest)
+
+
+def _own_name() -> str:
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def read_secret(reference: str) -> str:
@@ -61,9 +70,10 @@ def read_secret(reference: str) -> str:
         # Root reads what belongs to the daemon's user, too: the command line works with the daemon's own files.
         strange = os.geteuid() != 0 and status.st_uid not in (0, os.geteuid())
         if kind == "file" and (strange or status.st_mode & 0o077):
+            owners = f"must belong to {_own_name()} or root and" if strange else "must"
             raise ConfigError(
-                f"{reference}: must belong to {os.geteuid()} or root and be readable by nobody else",
-                f"chmod 0600 {path}",
+                f"{reference}: {owners} be readable by nobody else",
+                f"chown {_own_name()} {path}; chmod 0600 {path}" if strange else f"chmod 0600 {path}",
             )
         data = os.read(descriptor, SECRET_LIMIT + 1)
     finally:

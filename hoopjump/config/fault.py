@@ -16,6 +16,14 @@ _HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
 _KEY: Final = re.compile(r"\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_.-]+)\s*=")
 _PART: Final = re.compile(r"\"[^\"]*\"|'[^']*'|[^.\s]+")
 
+# What Python calls by names of its own.
+_KINDS: Final = {
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "too_short": "must not be empty",
+}
+
 Place = tuple[str | int, ...]
 
 
@@ -46,7 +54,9 @@ def explain(error: ValidationError, model: type[BaseModel], text: str, name: str
         return ConfigError(f"{place}: unknown key `{dotted}`", hint)
     if first["type"] == "missing":
         return ConfigError(f"{place}: `{dotted}` is missing")
-    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "tuple_type" and line and _HEADER.match(text.splitlines()[line - 1]):
+        return ConfigError(f"{place}: `{dotted}`: there may be several, so each table begins with [[{dotted}]]")
+    message = _KINDS.get(first["type"], first["msg"]).removeprefix("Value error, ")
     started = message if first["type"] == "misfit" else f"{message[:1].lower()}{message[1:]}"
     return ConfigError(f"{place}: `{dotted}`: {started}")
 

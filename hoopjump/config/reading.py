@@ -27,7 +27,9 @@ def load_as(model: type[S], path: Path) -> S:
             _must_be_ours(path, os.fstat(file.fileno()))
             text = file.read()
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", "name the file with --config") from error
+        denied = isinstance(error, PermissionError)
+        hint = f"chmod a+r {path}; it holds no secrets" if denied else "name the file with --config"
+        raise ConfigError(f"{path}: {error.strerror}", hint) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text") from error
     return parse_as(model, text, str(path))

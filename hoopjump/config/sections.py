@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hoopjump.config.credentials import SecretReference
 from hoopjump.config.fault import misfit
@@ -110,6 +111,14 @@ class GatewaySection(Section):
     connect_timeout: Seconds = Field(default=1.0, description="Seconds to wait for a connection.")
     read_timeout: Seconds = Field(default=5.0, description="Seconds to wait for an answer.")
     cache: float = Field(default=30.0, ge=0, description="Seconds for which a positive answer is kept.")
+
+    @field_validator("ssh_host")
+    @classmethod
+    def _host_alone(cls, value: str) -> str:
+        # An IPv6 address has colons of its own.
+        if not value or value.startswith("-") or re.search(r"[\s/@\[\]]", value) or value.count(":") == 1:
+            raise ValueError("must be a name or an address alone; its port is ssh_port")
+        return value
 
     @property
     def in_clear(self) -> bool:
