@@ -141,7 +141,7 @@ class AgentSocket:
             handle, uid = processes.peer(writer.get_extra_info("socket"))
             with handle:
                 if uid != self._login.admission.uid or self._table.above(handle.process) is not self._login:
-                    if self._strangers.take(uid):
+                    if self._strangers.take(self._table.crowd(uid)):
                         self._record(Kind.HANDOFF_REFUSED, handle.process.pid, uid, "the peer is not of this login")
                     return
                 signed = await self._converse(reader, writer, handle.process.pid, uid)

@@ -50,13 +50,20 @@ class Pace:
 class Door:
     """Accepts connections on a listening socket and gives each to ``arrived``.
 
-    ``unlimited`` tells the uids that may come as often as they like.
+    ``unlimited`` tells the uids that may come as often as they like, ``crowd`` with whom the others are counted.
     """
 
-    def __init__(self, listener: socket.socket, arrived: Arrived, unlimited: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        arrived: Arrived,
+        unlimited: Callable[[int], bool],
+        crowd: Callable[[int], int],
+    ) -> None:
         self._listener = listener
         self._arrived = arrived
         self._unlimited = unlimited
+        self._crowd = crowd
         self._pace = Pace(KNOCKS_PER_SECOND, KNOCKS_AT_ONCE)
         self._said = Pace(1 / SAID_AGAIN_SECONDS, 1)
         self._rest: asyncio.TimerHandle | None = None
@@ -91,9 +98,9 @@ class Door:
                 self._rest = self._loop.call_later(REST_SECONDS, self.open)
                 return
             uid = _uid(connection)
-            if not self._unlimited(uid) and not self._pace.take(uid):
+            if not self._unlimited(uid) and not self._pace.take(self._crowd(uid)):
                 connection.close()
-                if self._said.take(uid):
+                if self._said.take(self._crowd(uid)):
                     log.warning("uid %d connects too often; some of its connections are dropped", uid)
                 continue
             task = self._loop.create_task(self._enter(connection))

@@ -27,6 +27,7 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.decision.values import Access, User
 
 FORMAT: Final = 1
+STRANGERS: Final = -1  # no uid
 
 
 class State(Enum):
@@ -105,6 +106,7 @@ class LoginTable:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._logins: dict[Process, Login] = {}
+        self._uids: frozenset[int] | None = None
         self._boot = processes.boot_id()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -137,12 +139,19 @@ class LoginTable:
 
         Users may share an account and so a uid. Strangers, who could be many and deep, are not searched for.
         """
-        if not any(login.admission.uid == uid for login in self._logins.values()):
+        if uid not in self._accounts():
             return None
         login = self.above(process)
         if login is None or login.admission.uid != uid:
             return None
         return login.admission.user.subject if login.admission.user else login.ref
+
+    def crowd(self, uid: int) -> int:
+        """Whom a uid is counted with: nobody else where its account has a login, otherwise all of whom that is not so.
+
+        One person may have tens of thousands of uids (subuid(5)).
+        """
+        return uid if uid in self._accounts() else STRANGERS
 
     def admit(
         self, monitor: Process, admission: Admission, now: float, bystanders: frozenset[Process]
@@ -167,6 +176,7 @@ class LoginTable:
             )
             login.ref = new_reference() if news else login.ref
             login.admission = admission
+            self._uids = None
         changed = news or login.state is not State.ADMITTED or login.bystanders != bystanders
         login.admitted_at = now
         login.state = State.ADMITTED
@@ -180,6 +190,7 @@ class LoginTable:
         """Keep a login, new or changed; raises :class:`OSError` when its file cannot be written."""
         self._write(login)
         self._logins[login.monitor] = login
+        self._uids = None
 
     def add_session_process(self, login: Login, process: Process) -> None:
         """Remember a process of one of the login's sessions; it is ended with the login, with all below it."""
@@ -195,6 +206,7 @@ class LoginTable:
     def drop(self, login: Login) -> None:
         """Forget a login and its file."""
         self._logins.pop(login.monitor, None)
+        self._uids = None
         self._path(login.monitor).unlink(missing_ok=True)
 
     def load(self) -> list[str]:
@@ -213,7 +225,13 @@ class LoginTable:
                 path.unlink(missing_ok=True)
             else:
                 self._logins[login.monitor] = login
+                self._uids = None
         return complaints
+
+    def _accounts(self) -> frozenset[int]:
+        if self._uids is None:
+            self._uids = frozenset(login.admission.uid for login in self._logins.values())
+        return self._uids
 
     def _read(self, path: Path) -> Login | None:
         if path.suffix != ".json":

@@ -105,6 +105,7 @@ class Daemon:
             peers,
             config.daemon.calls_per_uid,
             self._table.user_of,
+            self._table.crowd,
         )
 
     async def serve(self) -> None:

@@ -15,10 +15,10 @@ from typing import Final
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind, certificate_facts, new_reference, trace_lines
 from hoopjump.daemon import processes
 from hoopjump.daemon.accounts import AccountUids
-from hoopjump.daemon.logins import Admission, LoginTable
+from hoopjump.daemon.logins import Admission, LoginTable, State
 from hoopjump.daemon.lookups import Lookups
 from hoopjump.daemon.policy import PolicySource
-from hoopjump.daemon.processes import Process
+from hoopjump.daemon.processes import Process, ProcessGoneError
 from hoopjump.daemon.server import Call
 from hoopjump.daemon.tokens import Tokens
 from hoopjump.daemon.watch import Watch
@@ -96,7 +96,8 @@ class Principals:
                 identity=verdict.identity,
                 source=request.source,
             )
-            self._admit(call, monitor, admission, fields)
+            if not self._admit(call, monitor, admission, fields):
+                raise ProcessGoneError(monitor.pid)
             await call.reply([("outcome", "line"), ("line", verdict.line or "")])
 
     async def judge(self, request: LoginRequest, certificate: Certificate | CertificateError) -> Verdict:
@@ -126,7 +127,8 @@ class Principals:
         uid = await self._accounts.uid(account)
         return uid if uid != 0 or self._rootless else None
 
-    def _admit(self, call: Call, monitor: Process, admission: Admission, fields: Fields) -> None:
+    def _admit(self, call: Call, monitor: Process, admission: Admission, fields: Fields) -> bool:
+        """Take note of an admission, and whether its end can be watched: a login that nobody would cut is none."""
         bystanders = frozenset(processes.children(monitor)) - {call.peer} if self._rootless else frozenset()
         login, news = self._table.admit(monitor, admission, self._clock(), bystanders)
         if news:
@@ -138,6 +140,7 @@ class Principals:
                 self._table.drop(login)
                 raise
         self._watch.follow(login)
+        return login.state is not State.CLOSED
 
     async def _deny(self, call: Call, reason: Reason, sentence: str, fields: Fields) -> None:
         ref = new_reference()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from typing import Final
@@ -32,5 +33,7 @@ def readable_by(descriptor: int, uid: int) -> None:
     acl = struct.pack("<I", _VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
     try:
         os.setxattr(descriptor, _ATTRIBUTE, acl)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, errno.ENOSYS):
+            raise
         os.fchmod(descriptor, 0o644)

@@ -28,7 +28,7 @@ FIRST_FRAME_SECONDS: Final = 2.0
 REFUSED_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 1.5
 
-# Of one uid's faults, so many lines at once and a second: a log that is full, or limits us, says nothing of others.
+# Of one crowd's faults, so many lines at once and a second: a log that is full, or limits us, says nothing of others.
 COMPLAINTS_AT_ONCE: Final = 100.0
 COMPLAINTS_PER_SECOND: Final = 2.0
 NOBODY: Final = -1
@@ -127,15 +127,19 @@ class Peers:
 class Server:
     """Answers calls on a listening socket until it is stopped.
 
-    ``user_of`` names the user whose session a process of a uid is, None for a stranger. At most ``limit`` calls are
-    open at a time for each user, and for each uid of strangers: those who share an account do not share its limit.
+    ``user_of`` names the user whose session a process of a uid is, None for a stranger; ``crowd`` tells with whom a uid
+    is counted (:meth:`LoginTable.crowd`). At most ``limit`` calls are open at a time for each user, and for each crowd
+    of strangers: those who share an account do not share its limit.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], peers: Peers, limit: int, user_of: UserOf) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], peers: Peers, limit: int, user_of: UserOf, crowd: Callable[[int], int]
+    ) -> None:
         self._handlers = {**handlers, "ping": _ping}
         self._peers = peers
         self._limit = limit
         self._user_of = user_of
+        self._crowd_of = crowd
         self._open: Counter[int | str] = Counter()
         self._turned_away: Counter[int | str] = Counter()
         self._tasks: dict[asyncio.Task[None], Call] = {}
@@ -144,7 +148,7 @@ class Server:
 
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
-        self._door = Door(listener, self._connected, self._peers.unlimited)
+        self._door = Door(listener, self._connected, self._peers.unlimited, self._crowd)
         self._door.open()
 
     async def stop(self, seconds: float = DRAIN_SECONDS) -> None:
@@ -183,7 +187,7 @@ class Server:
 
     async def _serve(self, call: Call) -> None:
         if not self._peers.unlimited(call.uid):
-            whose = self._user_of(call.peer, call.uid) or call.uid
+            whose = self._user_of(call.peer, call.uid) or self._crowd(call.uid)
             if self._open[whose] >= self._limit:
                 await self._turn_away(call, whose)
                 return
@@ -210,12 +214,12 @@ class Server:
             else:
                 await handler(call)
         except TimeoutError:
-            if self._complaints.take(call.uid):
+            if self._complaints.take(self._crowd(call.uid)):
                 log.warning("a call was dropped: %s said nothing whole in time", who)
         except WireError as error:
             await self._refuse(call, Reason.PROTOCOL, f"{who} sent no message: {error}")
         except (ConnectionError, ProcessGoneError):
-            if self._complaints.take(call.uid):
+            if self._complaints.take(self._crowd(call.uid)):
                 log.info("a call ended early: %s went away", who)
         except asyncio.CancelledError:
             raise
@@ -224,9 +228,13 @@ class Server:
             log.exception("internal error (ref %s) in %s for %s", ref, call.verb or "a call", who)
             await self._refuse(call, Reason.INTERNAL, f"{who} was told of an internal error", ref)
 
+    def _crowd(self, uid: int) -> int:
+        known = self._peers.unlimited(uid) or uid == self._peers.own_uid
+        return uid if known else self._crowd_of(uid)
+
     async def _refuse(self, call: Call, reason: Reason, why: str, ref: str | None = None) -> None:
         ref = ref or new_reference()
-        if self._complaints.take(call.uid):
+        if self._complaints.take(self._crowd(call.uid)):
             log.warning("refused (%s, ref %s): %s", reason.code, ref, why)
         try:
             async with asyncio.timeout(REFUSED_SECONDS):

@@ -42,7 +42,7 @@ from hoopjump.handoff.ssh import LoginNameError, epilogue
 
 ANSWER_SECONDS: Final = 1.3
 NOTICE_SECONDS: Final = 0.2
-# Anybody may ask; what is no login's fills the audit trail no faster than this, for each uid.
+# Anybody may ask; what is no login's fills the audit trail no faster than this (LoginTable.crowd).
 STRANGERS_AT_ONCE: Final = 20.0
 STRANGERS_PER_SECOND: Final = 0.2
 STDIN_WAYS: Final = ("auto", "wait", "none")
@@ -347,7 +347,7 @@ class Sessions:
         if refused.trace:
             fields["trace"] = trace_lines(refused.trace)
         # Nothing is let through here, so a trail that cannot be written is only complained of.
-        if asked.login is not None or self._strangers.take(asked.call.uid):
+        if asked.login is not None or self._strangers.take(self._table.crowd(asked.call.uid)):
             with contextlib.suppress(AuditError):
                 self._audit.record(Kind.SESSION_REFUSED, asked.ref, **fields)
         await asked.call.reply(

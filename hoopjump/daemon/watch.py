@@ -89,7 +89,7 @@ class Watch:
         if watched is not None and watched.poll is not None:
             watched.poll.cancel()
             watched.poll = None
-        self._table.put(login)
+        self._keep(login)
         self._record(Kind.LOGIN_OPENED, login)
 
     def cut(self, login: Login, detail: str) -> None:
@@ -99,17 +99,25 @@ class Watch:
         """
         if not login.cut:
             login.cut = True
-            self._table.put(login)
+            self._keep(login)
             self._record(Kind.LOGIN_CUT, login, {"reason": Reason.LOGIN_ENDED.code, "detail": detail})
         self._endings.end([login.monitor], processes.descendants(login.monitor), CUT_SECONDS)
 
     def shorten(self, login: Login, deadline: int) -> None:
-        """Have a login end at ``deadline`` (Unix seconds) where it would end later."""
-        before = login.admission.deadline
-        if before is None or deadline < before:
-            login.admission = replace(login.admission, deadline=deadline)
+        """Have a login end at ``deadline`` (Unix seconds) where it would end later.
+
+        Raises :class:`OSError`, and then it ends when it would have: the next daemon would know no better.
+        """
+        before = login.admission
+        if before.deadline is not None and before.deadline <= deadline:
+            return
+        login.admission = replace(before, deadline=deadline)
+        try:
             self._table.put(login)
-            self._look_at_clock(login)
+        except OSError:
+            login.admission = before
+            raise
+        self._look_at_clock(login)
 
     def stop(self) -> None:
         """Let go of everything; logins go on, and wait in the table for the next daemon."""
@@ -152,13 +160,21 @@ class Watch:
             watched.deadline.cancel()
             watched.deadline = None
         deadline = login.admission.deadline
-        if login.cut:
-            self.cut(login, "again, after a restart of the daemon")
-        elif deadline is not None and deadline <= self._clock():
+        left = 0.0 if login.cut else None if deadline is None else deadline - self._clock()
+        if left is None:
+            return
+        # Also when it is over: should ending it fail, that is tried again.
+        delay = min(LOOK_SECONDS, left) if left > 0 else LOOK_SECONDS
+        watched.deadline = asyncio.get_running_loop().call_later(delay, self._look_at_clock, login)
+        if left <= 0:
             self.cut(login, "its time is over")
-        elif deadline is not None:
-            delay = min(LOOK_SECONDS, deadline - self._clock())
-            watched.deadline = asyncio.get_running_loop().call_later(delay, self._look_at_clock, login)
+
+    def _keep(self, login: Login) -> None:
+        """Have what has happened stand in the login's file; where that is full it has happened all the same."""
+        try:
+            self._table.put(login)
+        except OSError as error:
+            log.critical("the file of login %s cannot be written: %s", login.ref, error.strerror)
 
     def _forget(self, login: Login) -> None:
         """No login came of an admission, and the monitor lives on; it will have to ask again."""

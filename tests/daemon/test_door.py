@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from hoopjump.daemon import systemd, wire
 from hoopjump.daemon.door import Door, Pace
 from tests.daemon.test_server import Client, Counted, ask, assert_serves
-from tests.daemon.yard import ALICE, ROOT, eventually, outcome, yard
+from tests.daemon.yard import ALICE, ROOT, Yard, eventually, outcome, yard
 
 
 def test_pace_gives_a_burst_and_then_so_many_a_second() -> None:
@@ -77,6 +78,44 @@ def test_faults_of_one_uid_do_not_fill_the_log(
         asyncio.run(story())
 
 
+async def connect_as(uid: int, place: Yard) -> Client:
+    """A connection of another uid's: whoever has many (subuid(5)) needs but one process."""
+    link = socket.socket(socket.AF_UNIX)
+    os.seteuid(uid)
+    try:
+        link.connect(str(place.socket))
+    finally:
+        os.seteuid(0)
+    return Client(*await asyncio.open_unix_connection(sock=link))
+
+
+@pytest.mark.skipif(not ROOT, reason="needs uids of its own")
+def test_strangers_of_many_uids_are_one_crowd(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The attack: a user goes through thousands of uids. The limits of calls, knocks and log lines are for all."""
+    monkeypatch.setattr("hoopjump.daemon.door.KNOCKS_AT_ONCE", 20.0)
+    monkeypatch.setattr("hoopjump.daemon.door.KNOCKS_PER_SECOND", 0.001)
+    monkeypatch.setattr("hoopjump.daemon.server.COMPLAINTS_AT_ONCE", 4.0)
+    monkeypatch.setattr("hoopjump.daemon.server.COMPLAINTS_PER_SECOND", 0.001)
+
+    async def story() -> None:
+        async with yard(calls_per_uid="3") as place:
+            monitor, _ = await place.opened()
+            clients = [await connect_as(uid, place) for uid in range(100000, 100040)]
+            replies = [await client.read() for client in clients[3:]]
+            assert {None if reply is None else outcome(reply)[1] for reply in replies} == {"busy", None}
+            assert sum(reply is None for reply in replies) >= 20
+            assert caplog.text.count("connects too often") == 1
+            assert caplog.text.count("refused (busy") <= 4
+            assert outcome(await monitor.session()) == ("ok", None)
+            await assert_serves(place)
+            for client in clients:
+                client.close()
+
+    asyncio.run(story())
+
+
 class Exhausted(socket.socket):
     """A listening socket that is out of descriptors the first time."""
 
@@ -98,7 +137,7 @@ def test_daemon_without_descriptors_rests_and_accepts_later(
 
     async def story() -> None:
         listener = Exhausted(fileno=systemd.bind(tmp_path / "d").detach())
-        door = Door(listener, lambda _, writer: came.append(writer), lambda uid: True)
+        door = Door(listener, lambda _, writer: came.append(writer), lambda uid: True, lambda uid: uid)
         door.open()
         _, writer = await asyncio.open_unix_connection(str(tmp_path / "d"))
         writer.write(wire.encode([("verb", "ping")]))

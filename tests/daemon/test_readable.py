@@ -69,3 +69,15 @@ def test_without_acls_everybody_may_read(file: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("os.setxattr", refuse)
     give(file, os.geteuid() + 1)
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_a_file_that_cannot_be_given_is_given_to_nobody(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full file system, for one, is no file system without ACLs."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.setxattr", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        give(file, os.geteuid() + 1)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

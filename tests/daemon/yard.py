@@ -292,7 +292,8 @@ class Yard:
             rootless=self.config.sshd.rootless,
         )
         handlers = {"principals": self.principals.handle, "session": self.session, **self.handlers}
-        self.server = Server(handlers, self.peers, self.config.daemon.calls_per_uid, self.table.user_of)
+        limit = self.config.daemon.calls_per_uid
+        self.server = Server(handlers, self.peers, limit, self.table.user_of, self.table.crowd)
         self.table.load()
         self.watch.resume()
         await self.server.start(systemd.bind(self.socket))

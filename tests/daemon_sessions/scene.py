@@ -236,7 +236,7 @@ class Scene:
         )
         administration = Administration(self.table, self.watch.cut, self.trail)
         handlers = {"session": self.sessions.handle, **administration.handlers}
-        self.server = Server(handlers, Peers(-1, os.getuid()), 256, self.table.user_of)
+        self.server = Server(handlers, Peers(-1, os.getuid()), 256, self.table.user_of, self.table.crowd)
         await self.server.start(systemd.bind(self.config.daemon.socket))
 
     async def stop(self) -> None:
