@@ -6,6 +6,7 @@ A test compares what is there with what would be written, so a document cannot s
 from __future__ import annotations
 
 import importlib
+import inspect
 import types
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -154,7 +155,7 @@ def _model_of(annotation: Any) -> Any:  # noqa: ANN401 - an annotation may be an
 def _section(header: str, section: Any) -> Iterator[str]:  # noqa: ANN401 - an annotation may be anything
     assert isinstance(section, type)
     assert issubclass(section, BaseModel)
-    yield f"\n## {header}\n\n{section.__doc__}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
+    yield f"\n## {header}\n\n{inspect.getdoc(section)}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
     tables = {name: field for name, field in section.model_fields.items() if _is_tables(field.annotation)}
     yield from (_row(key, value) for key, value in section.model_fields.items() if key not in tables)
     for name, field in tables.items():
