@@ -135,6 +135,18 @@ def test_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> No
     assert caught.value.hint == f"chmod 0600 {path}"
 
 
+def test_secret_that_cannot_be_read_says_whose_it_should_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit's user is not root, whose the files in /etc are."""
+
+    def deny(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", deny)
+    with pytest.raises(ConfigError, match="Permission denied") as caught:
+        config.read_secret(f"file:{tmp_path}/key")
+    assert caught.value.hint.startswith("chown ")
+
+
 def test_secret_of_another_user_is_read_by_root_only(tmp_path: Path) -> None:
     """Root uses the daemon's own files; the daemon does not take a file that somebody else can rewrite."""
     if os.geteuid() != 0:

@@ -62,7 +62,9 @@ def read_secret(reference: str) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:
-        raise ConfigError(f"{reference}: {error.strerror}") from error
+        denied = kind == "file" and isinstance(error, PermissionError)
+        hint = f"chown {_own_name()} {path}, or name it by credential:NAME" if denied else ""
+        raise ConfigError(f"{reference}: {error.strerror}", hint) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
