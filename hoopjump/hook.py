@@ -732,9 +732,16 @@ def conceal() -> bool:
     """Keep a token that came with the session from other processes of the account, which may be other users'.
 
     prctl(2) PR_SET_DUMPABLE: who may not trace a process may not read its environment either (proc(5)). A program that
-    it starts has a flag of its own again. Says whether it was done.
+    it starts has a flag of its own again. But no limit of its own: who makes either of them crash finds no memory of it
+    where core(5) goes, which may be a program that gives it to the account. Says whether both was done.
     """
     load_libc()
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, OSError, ValueError):
+        return False
     return libc is not None and libc.prctl(4, 0, 0, 0, 0) == 0
 
 
@@ -1107,7 +1114,7 @@ class Job:
         text = (own or lost)[len(REMARK) : -len(REMARK_END)]
         if text and text != b"exit status %d" % (self.status or 0):
             self.remarks = text.splitlines()
-        if b"code = Canceled" in lost:
+        if lost and (b"code = Canceled" in lost or text == b"EOF"):
             # The gateway has closed before the client had read the status, which the daemon can ask for.
             self.status = EX_LOST
 

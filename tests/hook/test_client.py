@@ -48,6 +48,7 @@ def remark(text: str) -> str:
         (r"printf 'a\033[;'; exit 0", 0, 0, b"a\x1b[;", b""),
         (r"printf '\033[;mhalf'; exit 1", 1, 1, b"\x1b[;mhalf", b""),
         (f"echo whole; {remark('rpc error: code = Canceled')}; exit 1", 255, 255, b"whole\n", None),
+        (f"echo whole; {remark('EOF')}; exit 1", 255, 255, b"whole\n", b"hoop: EOF\n"),
     ],
 )
 def test_remarks_are_the_clients_and_all_else_the_commands(
@@ -130,12 +131,14 @@ def test_other_clients_take_any_input(hook: Hook) -> None:
 
 def test_a_hook_with_a_token_cannot_be_looked_into(hook: Hook) -> None:
     """It says so to the daemon, which hands nothing on otherwise; what it starts says again for itself."""
-    show = f"import ctypes; print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0))"
+    show = f"import ctypes, resource; print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0), "
+    show += "resource.getrlimit(resource.RLIMIT_CORE))"
     words = [("argv", word) for word in ("/usr/bin/python3", "-c", show)]
     with hook.serving(spool("none"), run(*words, ("env", "A=B"), ("output-buffer", "100"))) as daemon:
         done = hook.run("session", env={"HOOPJUMP_TOKEN": "t"})
     assert all(("concealed", b"1") in question for question in daemon.questions[:2])
-    assert done.stdout == b"1\n"
+    # Whoever makes the client crash gets no core of it, and a hard limit stays.
+    assert done.stdout == b"1 (0, 0)\n"
 
 
 def test_a_hook_without_a_token_says_nothing_of_it(hook: Hook) -> None:
