@@ -46,6 +46,8 @@ def read(path: Path) -> PrivateKeySigner:
     Like ssh-keygen it refuses a key that others may read. Raises :class:`HoopjumpError`.
     """
     data = read_bounded(str(path), KEY_LIMIT)
+    if data.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+        raise HoopjumpError(f"{path}: this is a public key", "give the file of the private one")
     if path.stat().st_mode & 0o077:
         raise HoopjumpError(f"{path}: others may read this private key", f"chmod 0600 {path}")
     if _is_locked(data):

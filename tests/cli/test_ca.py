@@ -66,6 +66,12 @@ def test_a_passphrase_is_asked_for_twice_and_locks_the_key(place: Path) -> None:
         assert ("the passphrase is wrong" in (issuing.before or "")) is bool(status)
 
 
+def test_the_public_key_of_a_ca_signs_nothing(hoopjump: Run, place: Path) -> None:
+    """It is not told to be closed to others."""
+    said = hoopjump("cert", "issue", "--ca", place / "ca.pub", "--principal", "a", place / "user.pub")
+    assert (said.status, "this is a public key" in said.err, "chmod" in said.err) == (1, True, False)
+
+
 def test_a_ca_key_that_others_may_read_is_refused(hoopjump: Run, place: Path) -> None:
     """As ssh-keygen refuses it."""
     (place / "ca").chmod(0o640)
