@@ -81,6 +81,11 @@ def _trusted_files(config: Config, config_path: Path) -> Iterator[tuple[str, Pat
     if config.gateway.directory_file:
         yield "gateway.directory_file", config.gateway.directory_file, "can be anybody"
     yield "handoff.ssh", config.handoff.ssh, "has every session"
+    for word in config.handoff.relay.split():
+        if word.startswith("/"):
+            yield "handoff.relay", Path(word), "can cut every session short"
+    if config.handoff.uses_hoop:
+        yield "handoff.hoop", config.handoff.hoop, "has the tokens of users"
 
 
 def _read_by_the_daemon(config: Config, config_path: Path) -> Iterator[Path]:

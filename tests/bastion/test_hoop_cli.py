@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -13,15 +14,19 @@ from typing import Any
 
 import pytest
 
+from hoopjump.daemon import processes
 from hoopjump.decision.keys import read_public_key
 from hoopjump.decision.presented import key_thumbprint
-from hoopjump.dev import accounts, hoop_client
+from hoopjump.dev import accounts, hoop_client, programs
 from hoopjump.dev.bastion import Bastion, Place
 from hoopjump.dev.services import wait_for
 from tests.bastion.test_tokens import CA, Town, refused, settings
 from tests.bastion.ways import status_of, typed
+from tests.cli.conftest import Run, hoopjump
 from tests.conftest import need_bastion
 from tests.keys.provider import TokenKey, provider
+
+__all__ = ["hoopjump"]
 
 SEND = ("-o", "SendEnv=HOOPJUMP_TOKEN")
 
@@ -265,6 +270,20 @@ def test_another_process_of_the_account_cannot_read_the_token(
     assert thief.stdout == f"stolen from /proc/{careless.pid}/environ\nrefused 6\n"
 
 
+def test_the_client_does_not_outlive_its_hook(town: Town, common_ground: Path) -> None:
+    """SIGKILL cannot be handled; the kernel ends what has the token (PR_SET_PDEATHSIG), unreadable as it is."""
+    command = (
+        f"echo $HOOP_CLIENT_PID > {common_ground}/pid.new; mv {common_ground}/pid.new {common_ground}/pid; sleep 60"
+    )
+    argv = town.bastion.ssh_command("mybash", command, identity=town.bastion.certificate(), options=SEND)
+    with subprocess.Popen(argv, env={**os.environ, "HOOPJUMP_TOKEN": town.token()}, stdin=subprocess.DEVNULL) as client:
+        held = processes.find(below(common_ground))
+        assert held is not None
+        os.kill(parent(held.pid), signal.SIGKILL)
+        assert client.wait(60) != 0
+        wait_for(lambda: not processes.alive(held), 30, "the end of the client")
+
+
 def test_the_token_is_in_no_log_and_no_file(town: Town) -> None:
     """Neither the daemon's log nor the audit trail, nor anything that a session leaves on the disk."""
     token = town.token()
@@ -296,3 +315,20 @@ def test_the_login_ends_with_the_token(town: Town) -> None:
     done = town.ssh("mybash", "echo hello", token=town.token(exp=now + 120))
     assert (done.returncode, done.stdout) == (0, b"hello\n")
     assert b"this login ends in" in done.stderr
+
+
+def test_the_check_looks_at_the_client_and_all_above_it(town: Town, hoop: Path, hoopjump: Run) -> None:
+    """Whoever can put another file in its place would be handed the tokens of all others."""
+    command = (
+        *("--config", town.bastion.config, "sshd", "check", "--sshd", programs.sshd(), "--admin", "daemon"),
+        *("--config-file", town.bastion.directory / "etc" / "sshd_config", "--user", town.bastion.place.account),
+    )
+    assert f"ok    handoff.hoop: {hoop}" in hoopjump(*command).out
+    mode = hoop.parent.stat().st_mode
+    hoop.parent.chmod(0o777)
+    try:
+        said = hoopjump(*command)
+    finally:
+        hoop.parent.chmod(mode)
+    assert said.status == 1
+    assert f"FAIL  handoff.hoop: {hoop.parent} is writable by others (mode 0777); whoever writes there " in said.out

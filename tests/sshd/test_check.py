@@ -151,6 +151,7 @@ def test_files_of_ours_that_others_can_replace_fail_the_check(
     for rule in ("configuration", "gateway.known_hosts"):
         assert f"FAIL  {rule}: {place} is writable by others (mode 0777); whoever writes there " in said.out
     assert "ok    handoff.ssh: " in said.out
+    assert "ok    handoff.relay: " in said.out
 
 
 def test_render_prints_the_block_of_the_configuration(bastion: Bastion, hoopjump: Run) -> None:
