@@ -33,8 +33,8 @@ class DaemonSection(Section):
     calls_per_uid: int = Field(
         default=256,
         ge=1,
-        description="Calls that the sessions of one user, or one uid outside of all logins (other than the hook's and "
-        "root), may have open at a time.",
+        description="Calls that the sessions of one user, or all processes outside of logins together (other than the "
+        "hook's and root's), may have open at a time.",
     )
 
 
