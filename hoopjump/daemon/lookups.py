@@ -14,6 +14,7 @@ from hoopjump.decision.values import Answer, Found, Lookup, Unavailable
 
 ANSWER_SECONDS: Final = 1.3  # of the 1.5 in which the daemon answers its hook
 KEPT: Final = 4096
+FLIGHTS: Final = 4  # of one lookup: no more than these have a thread (Threads), others would be late from the start
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ class Lookups:
         self._limit = limit
         self._clock = clock
         self._kept: OrderedDict[Lookup, tuple[Found, float]] = OrderedDict()
-        self._flights: dict[Lookup, tuple[asyncio.Task[Answer], float]] = {}
+        # Oldest first, each with its begin.
+        self._flights: dict[Lookup, list[tuple[asyncio.Task[Answer], float]]] = {}
 
     async def answers(self, lookups: Iterable[Lookup], until: float) -> dict[Lookup, Answer]:
         """The answer to each lookup, all within the limit; what is late is :class:`Unavailable`, and slow.
@@ -73,12 +75,11 @@ class Lookups:
 
     def _flight(self, lookup: Lookup, until: float) -> asyncio.Task[Answer]:
         loop = asyncio.get_running_loop()
-        flight, begun = self._flights.get(lookup, (None, 0.0))
+        flights = self._flights.setdefault(lookup, [])
         # One that is late already would make this asker late as well, also where the gateway has recovered.
-        if flight is None or loop.time() > begun + self._limit:
-            flight = loop.create_task(self._ask(lookup, until))
-            self._flights[lookup] = (flight, loop.time())
-        return flight
+        if not flights or (loop.time() > flights[-1][1] + self._limit and len(flights) < FLIGHTS):
+            flights.append((loop.create_task(self._ask(lookup, until)), loop.time()))
+        return flights[-1][0]
 
     async def _ask(self, lookup: Lookup, until: float) -> Answer:
         # Kept from the question on, so that an answer that was long under way is not believed for longer.
@@ -87,10 +88,9 @@ class Lookups:
             answer = await self._threads.ask(lookup, lambda: self._directory.answer(lookup))
         except Exception as error:
             log.exception("the directory failed")
-            return Unavailable(type(error).__name__)
-        finally:
-            if self._flights.get(lookup, (None,))[0] is asyncio.current_task():
-                del self._flights[lookup]
+            answer = Unavailable(type(error).__name__)
+        if not self._landed(lookup, known=not isinstance(answer, Unavailable)):
+            return answer
         if isinstance(answer, Found):
             self._kept[lookup] = (answer, until)
             self._kept.move_to_end(lookup)
@@ -99,3 +99,14 @@ class Lookups:
         elif not isinstance(answer, Unavailable):
             self._kept.pop(lookup, None)
         return answer
+
+    def _landed(self, lookup: Lookup, *, known: bool) -> bool:
+        """Whether this flight's answer counts for others: it does not once a later question was answered."""
+        flights = self._flights.get(lookup, [])
+        place = next((n for n, (task, _) in enumerate(flights) if task is asyncio.current_task()), None)
+        if place is None:
+            return False
+        del flights[0 if known else place : place + 1]
+        if not flights:
+            del self._flights[lookup]
+        return True

@@ -102,23 +102,25 @@ class Preflight:
         if flight is None:
             flight = asyncio.get_running_loop().create_task(self._ask(user, lambda: self._roles.find(name, user)))
             self._flights[name, user] = flight
-            flight.add_done_callback(lambda done: self._landed((name, user), done))
-        kept, until = self._kept.get((name, user), (None, 0.0))
-        if kept is not None and self._clock() < until:
+            # Kept from the question on, so that an answer that was long under way is not believed for longer.
+            until = self._clock() + self._cache
+            flight.add_done_callback(lambda done: self._landed((name, user), done, until))
+        kept, end = self._kept.get((name, user), (None, 0.0))
+        if kept is not None and self._clock() < end:
             await asyncio.wait([flight], timeout=FRESH_SECONDS)
             if not flight.done():
                 return kept
         # Whoever gives up leaves the question to the others.
         return await asyncio.shield(flight)
 
-    def _landed(self, key: tuple[str, User], flight: asyncio.Task[Found]) -> None:
+    def _landed(self, key: tuple[str, User], flight: asyncio.Task[Found], until: float) -> None:
         del self._flights[key]
         # A failure that nobody has waited for is nobody's.
         if flight.cancelled() or flight.exception() is not None:
             return
         answer = flight.result()
         if isinstance(answer, RoleFound):
-            self._kept[key] = (answer, self._clock() + self._cache)
+            self._kept[key] = (answer, until)
             self._kept.move_to_end(key)
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)

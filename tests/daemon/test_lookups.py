@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from hoopjump.daemon.lookups import Lookups
+from hoopjump.daemon.lookups import FLIGHTS, Lookups
 from hoopjump.daemon.threads import Threads
-from hoopjump.decision.values import Answer, Found, Lookup, Unavailable
+from hoopjump.decision.values import Answer, Found, Lookup, Missing, Unavailable
 from tests.daemon.yard import ALICE, eventually
 
 WANTED = Lookup("email", ALICE.email)
@@ -68,7 +68,7 @@ def test_question_that_is_late_is_not_waited_for_again() -> None:
 def patient(lookups: Lookups) -> Lookups:
     """The same, with so long a limit that a loaded machine is no failure; what is late stays late."""
     late = asyncio.get_running_loop().time() - 60
-    lookups._flights = {key: (task, late) for key, (task, _) in lookups._flights.items()}
+    lookups._flights = {key: [(task, late) for task, _ in flights] for key, flights in lookups._flights.items()}
     lookups._limit = 30
     return lookups
 
@@ -88,5 +88,44 @@ def test_answer_is_kept_from_the_question_on() -> None:
         now[0] += 2
         assert await ask(lookups) == Found(ALICE)
         assert directory.asked == 2
+
+    asyncio.run(story())
+
+
+def test_late_answer_does_not_bring_back_who_has_gone_since() -> None:
+    """The gateway answered a later question before: what it says to the earlier one is no longer so."""
+
+    class Leaving(Held):
+        def answer(self, lookup: Lookup) -> Answer:
+            first = not self.asked
+            found = super().answer(lookup)
+            return found if first else Missing()
+
+    async def story() -> None:
+        directory = Leaving(hanging=1)
+        lookups = Lookups(directory, Threads(8), cache=30, limit=0.2)
+        assert isinstance(await ask(lookups), Unavailable)
+        ((late, _),) = lookups._flights[WANTED]
+        lookups = patient(lookups)
+        assert await ask(lookups) == Missing()
+        directory.release.set()
+        assert await late == Found(ALICE)
+        assert await ask(lookups) == Missing()
+
+    asyncio.run(story())
+
+
+def test_questions_to_a_gateway_that_hangs_do_not_pile_up() -> None:
+    """However often somebody tries, a few wait; those who come later wait with them."""
+
+    async def story() -> None:
+        directory = Held(hanging=100)
+        lookups = Lookups(directory, Threads(32), cache=30, limit=0.01)
+        for _ in range(20):
+            assert isinstance(await ask(lookups), Unavailable)
+        assert len(lookups._flights[WANTED]) == FLIGHTS
+        assert directory.asked <= FLIGHTS
+        directory.release.set()
+        await eventually(lambda: not lookups._flights)
 
     asyncio.run(story())
