@@ -1,4 +1,4 @@
-#!/usr/bin/python3 -ISEcimport sys;any(exec(p,globals())for p in open(sys.argv.pop(1)).read().split("\n#:"))
+#!/usr/bin/python3 -ISBcimport _frozen_importlib_external as e;exec(e.SourceFileLoader(0,e.sys.argv.pop(1)).get_code(0))
 """Everything that sshd starts: twice for every login, and once for every session. Standard library only.
 
 ``hook principals --user=%u --key-id=%i --serial=%s --ca=%F --cert=%k [--connection=%C]`` is the
@@ -16,10 +16,10 @@ millisecond too many here can cost a login thirty. Measured on Debian 12, where 
 - ``os`` costs 0.8 ms, ``socket`` 3.6, ``signal`` 2, ``argparse`` and ``json`` 6, site (hence -S) 2.5, the end of the
   interpreter (hence ``_exit``) 0.9. What is imported at the top is part of the interpreter and costs nothing.
   ``select`` and ``ctypes`` (4 ms, while the daemon thinks) are imported where a session is spooled.
-- Python compiles a whole file before it runs a line: 4 ms for this one, since nothing may cache it. So the first line
-  starts Python with a program that compiles this file part by part, and ``principals`` ends before the second part.
-  ``python3 -ISE hook.py principals`` does the same, later. A line of ``#`` and ``:`` alone parts them; the first line
-  keeps within the 127 characters that Linux before 5.1 reads (execve(2)).
+- Compiling this file costs 12 ms, and Python keeps no compiled form of a program, only of modules. So the first line
+  starts it as the import system starts a module: from ``__pycache__`` beside it, if what is there was made of this very
+  file (``/usr/bin/python3 -m py_compile hook``, as the owner), else from the source. It keeps nothing there by itself
+  (-B), and within the 127 characters that Linux before 5.1 reads (execve(2)).
 
 The file is ASCII, and runs on every Python from 3.6 on.
 """
@@ -308,10 +308,6 @@ def main(words: "list[str]") -> int:
     return failure.status
 
 
-if __name__ == "__main__" and sys.argv[1:2] not in (["session"], ["relay"]):
-    posix._exit(main(sys.argv[1:]))
-
-#:
 # -- hook relay --------------------------------------------------------------------------------------------------------
 #
 # The gateway closes its connection as soon as a command has ended. ssh still tells it of room for more output then, and
@@ -495,10 +491,6 @@ def unread() -> bool:
         return False
 
 
-if __name__ == "__main__" and sys.argv[1:2] == ["relay"]:
-    posix._exit(main(sys.argv[1:]))
-
-#:
 # -- hook session ------------------------------------------------------------------------------------------------------
 
 ROUNDS = 16  # questions that one session may take: plan, choices, run

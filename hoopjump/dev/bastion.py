@@ -16,6 +16,7 @@ import pwd
 import re
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from hoopjump.dev.settings import Settings, as_toml
 from hoopjump.sshd import snippets, versions
 
 ADMINISTRATOR: Final = "admin"
+HOOK_PYTHON: Final = "/usr/bin/python3"  # as the hook's first line has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,12 +287,15 @@ class Bastion(Clients):
     def hook(self) -> str:
         """The command of the hook. An ordinary user's file is none that sshd would start; its interpreter is."""
         path = self.directory / "lib" / "hook"
-        return f"/usr/bin/python3 -ISE {path}" if self.place.rootless else str(path)
+        return f"{HOOK_PYTHON} -ISE {path}" if self.place.rootless else str(path)
 
     def _install_hook(self) -> None:
         path = self.directory / "lib" / "hook"
         shutil.copyfile(programs.CHECKOUT / "hoopjump" / "hook.py", path)
         path.chmod(0o755)
+        if not self.place.rootless:
+            compile_it = [HOOK_PYTHON, "-ISm", "py_compile", str(path)]
+            subprocess.run(compile_it, check=True, env=minimal_environment())
 
     def variant(self, name: str) -> Sequence[str]:
         """The sshd_config lines of a further port, for those who compare; raises :class:`KeyError`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from hoopjump.config import Config
 from hoopjump.config.tokens import FILE
 from hoopjump.findings import Finding
-from hoopjump.sshd import effective, host, paths, rules
+from hoopjump.sshd import compiled, effective, host, paths, rules
 from hoopjump.sshd.effective import Connection
 from hoopjump.sshd.rules import Expected
 from hoopjump.sshd.versions import Version
@@ -53,6 +53,8 @@ def check(
         if words:
             user = found.one("AuthorizedPrincipalsCommandUser")
             yield from paths.check_hook(words, connection.user, user, rootless=rootless)
+            if os.access(words[0], os.R_OK):
+                yield compiled.check_compiled(Path(words[0]), owners)
         revoked = found.one("RevokedKeys")
         if revoked != "none":
             yield paths.check_revocation_list(Path(revoked), owners)

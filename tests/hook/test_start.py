@@ -1,8 +1,9 @@
-"""How the hook starts: on every Python from 3.6 on, with few imports, and compiled no further than needed."""
+"""How the hook starts: on every Python from 3.6 on, with few imports, and compiled beforehand."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,13 +36,13 @@ def test_top_imports_are_part_of_every_interpreter() -> None:
     top = {name.name for node in tree.body if isinstance(node, ast.Import) for name in node.names}
     everywhere = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert top == {"_signal", "_socket", "posix", "sys", "time"}
-    assert everywhere == {*top, "select", "fcntl", "termios", "ctypes"}
+    assert everywhere == {*top, "select", "fcntl", "resource", "termios", "ctypes"}
 
 
 def test_first_line_fits_into_what_old_kernels_read() -> None:
     """execve(2): 127 characters before Linux 5.1, and one argument."""
     first = SOURCE.read_text().splitlines()[0]
-    assert first.startswith("#!/usr/bin/python3 -ISEc")
+    assert first.startswith("#!/usr/bin/python3 -ISBc")
     assert len(first) <= 127
     assert SOURCE.stat().st_mode & 0o111
 
@@ -57,13 +58,27 @@ def test_hook_runs_on_every_python_of_this_machine(hook: Hook, python: str) -> N
     assert (done.returncode, done.stdout, done.stderr) == (3, b"x" * 100000, b"")
 
 
-def test_principals_does_not_compile_the_rest(hook: Hook) -> None:
-    """Started by its first line, it answers before Python has seen the second part."""
-    hook.file.write_text(hook.file.read_text() + "\nthis is no Python\n")
+def test_started_by_its_first_line_the_hook_uses_its_compiled_form(hook: Hook) -> None:
+    """As root installs it: what lies in __pycache__ is used for this very file, and for no other."""
     hook.python = []
+    subprocess.run(["/usr/bin/python3", "-m", "py_compile", str(hook.file)], check=True)
+    (compiled,) = (hook.directory / "__pycache__").iterdir()
+    text = hook.file.read_text()
     with hook.serving(LINE):
         assert hook.run("principals", "--user=hoop").stdout == b"alice\n"
-    assert b"SyntaxError" in hook.run("session").stderr
+    marked = compiled.read_bytes().replace(b"usage: hook principals", b"usage: HOOK principals")
+    compiled.write_bytes(marked)
+    assert b"usage: HOOK" in hook.run("neither").stderr
+    hook.file.write_text(text + "# changed\n")
+    assert b"usage: hook" in hook.run("neither").stderr
+    assert compiled.read_bytes() == marked
+
+
+def test_a_hook_that_was_not_compiled_leaves_nothing_behind(hook: Hook) -> None:
+    """Whoever runs it, root too: only the administrator says what lies beside it."""
+    hook.python = []
+    assert hook.run("neither").returncode == 64
+    assert not (hook.directory / "__pycache__").exists()
 
 
 def test_hook_starts_from_a_directory_with_hostile_modules(hook: Hook) -> None:
