@@ -316,6 +316,7 @@ def main(words: "list[str]") -> int:
 # end, whatever becomes of what it writes. We signal nobody: what ssh is to know, it reads.
 
 AWAY = 0x08 | 0x10 | 0x20  # POLLERR, POLLHUP, POLLNVAL
+NEXT_ADDRESS = 4.0  # seconds until a host's next address is tried; the last one has all the time that ssh gives us
 FAREWELL = 1.0  # seconds that an ssh which has read everything has to end by itself
 AHEAD = 4 << 20  # twice the window that ssh gives a channel (channels.h CHAN_SES_WINDOW_DEFAULT): all that can be sent
 # A pipe that has carried a megabyte is made this wide, for fewer turns. Not every one: a user may have 64 MB of pipes
@@ -330,7 +331,8 @@ def reach(host: str, port: str) -> "_socket.socket | None":
 
     problem = OSError("no address")
     try:
-        for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
+        addresses = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)
+        for place, (family, kind, protocol, _, address) in enumerate(addresses, 1):
             link = _socket.socket(family, kind, protocol)
             try:
                 link.setblocking(False)
@@ -341,8 +343,11 @@ def reach(host: str, port: str) -> "_socket.socket | None":
                     poller = select.poll()
                     poller.register(0, 0)
                     poller.register(link.fileno(), select.POLLOUT)
-                    if 0 in dict(poller.poll()):
+                    events = dict(poller.poll(NEXT_ADDRESS * 1000 if place < len(addresses) else None))
+                    if 0 in events:
                         return None
+                    if not events:
+                        raise _socket.timeout("no answer") from None
                     code = link.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
                     if code:
                         raise OSError(code, posix.strerror(code)) from None

@@ -71,6 +71,32 @@ def test_bytes_pass_both_ways(hook: Hook) -> None:
         assert ssh.wait(20) == 0
 
 
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(directory: Path) -> None:
+    """A name may lead to an address from which nothing comes back, not even a no; ssh's own time must not end there."""
+
+    def two_addresses(source: str) -> str:
+        changed = source.replace(
+            "_socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)",
+            '[(2, 1, 6, "", (address, int(port))) for address in ("127.0.0.2", "127.0.0.1")]',
+        ).replace("NEXT_ADDRESS = 4.0", "NEXT_ADDRESS = 0.2")
+        assert changed.count("127.0.0.2") == changed.count("NEXT_ADDRESS = 0.2") == 1
+        return changed
+
+    with gateway(lambda link: link.sendall(b"answer")) as port, contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.2", int(port)), backlog=0))
+        # Linux drops what comes to a full queue (listen(2)).
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        ssh = stack.enter_context(start(command(Hook(directory, two_addresses), port)))
+        assert ssh.stdin is not None
+        assert ssh.stdout is not None
+        assert ssh.stdout.read() == b"answer"
+        ssh.stdin.close()
+        assert ssh.wait(20) == 0
+
+
 def test_all_is_read_though_the_gateway_takes_nothing_more(hook: Hook) -> None:
     """The gateway sends, and closes; ssh, which is slow, goes on writing. It loses none of what had been sent."""
     closed = threading.Event()
