@@ -24,11 +24,16 @@ class AccountUids:
         self._clock = clock
         self._kept: dict[str, tuple[int, float]] = {}
 
+    def known(self, account: str) -> int | None:
+        """The account's uid, if it is remembered."""
+        kept = self._kept.get(account)
+        return kept[0] if kept is not None and self._clock() < kept[1] else None
+
     async def uid(self, account: str) -> int | None:
         """The account's uid, None where there is no such account or no answer within :data:`ACCOUNT_SECONDS`."""
-        kept = self._kept.get(account)
-        if kept is not None and self._clock() < kept[1]:
-            return kept[0]
+        known = self.known(account)
+        if known is not None:
+            return known
         try:
             async with asyncio.timeout(ACCOUNT_SECONDS):
                 entry = await asyncio.to_thread(pwd.getpwnam, account)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import pwd
@@ -123,6 +124,9 @@ class Daemon:
         self._watch.resume()
         self._tokens.start()
         await self._server.start(systemd.listener(self._config.daemon.socket, os.environ))
+        # What is there now stays: no collection looks at it again, which would take longer than a login has.
+        gc.collect()
+        gc.freeze()
         systemd.notify("READY=1", os.environ)
         log.info("hoopjumpd %s is ready, %d logins", __version__, len(self._table))
         if self._config.sshd.rootless:
