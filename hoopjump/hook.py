@@ -511,6 +511,7 @@ def number(answer: "dict[str, list[bytes]]", key: str, highest: int) -> int:
 
 def session(path: str) -> int:
     """Do what the daemon says about this session; returns the exit status, or becomes another program."""
+    above = ancestors()
     facts = session_facts()
     choice = []  # type: list[tuple[str, bytes]]
     again = []  # type: list[tuple[str, bytes]]
@@ -539,7 +540,7 @@ def session(path: str) -> int:
             say(answer.get("notice", []))
             become(argv, environ)
         elif outcome == b"spool" and not gathered:
-            gathered = Input(answer)
+            gathered = Input(answer, above)
             say(answer.get("notice", []))
             gathered.gather()
         elif outcome == b"run" and gathered:
@@ -776,10 +777,11 @@ def ancestors() -> "list[int]":
 class Input:
     """The input of a spooled session. A client that dies in mid-upload looks like the end of input, hence the checks.
 
-    ``file`` is None for no input; ``open`` says that more may come after the program has been started.
+    ``file`` is None for no input; ``open`` says that more may come after the program has been started. ``above`` are
+    the ancestors at the start: later, one that has ended in the meantime would not be missed.
     """
 
-    def __init__(self, answer: "dict[str, list[bytes]]") -> None:
+    def __init__(self, answer: "dict[str, list[bytes]]", above: "list[int]") -> None:
         self.mode = one(answer, "stdin")
         if self.mode not in (b"auto", b"wait", b"none"):
             raise ProtocolError("no such way of input")
@@ -789,7 +791,7 @@ class Input:
         self.text = "input" in answer
         self.file = None  # type: int | None
         self.open = False
-        self.above = ancestors()
+        self.above = above
 
     def gather(self) -> None:
         """Read the input to its end; in mode ``auto`` only if it begins or ends in time."""

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from hoopjump.decision.reasons import Reason
 from tests.hook.conftest import Hook, pid_in, program, spool, wait_for
+from tests.hook.fake_daemon import FakeDaemon
 
 
 @pytest.mark.parametrize("stdin", ["auto", "wait"])
@@ -193,9 +195,18 @@ def test_client_that_ends_its_input_and_stays_is_served(
         session.communicate()
 
 
+@pytest.mark.parametrize("early", [False, True], ids=["during the input", "while the daemon thinks"])
 @pytest.mark.parametrize("generations", [1, 2])
-def test_input_that_ends_because_sshd_dies_runs_nothing(hook: Hook, mark: Path, generations: int) -> None:
+def test_input_that_ends_because_sshd_dies_runs_nothing(hook: Hook, mark: Path, generations: int, early: bool) -> None:
     """Even with a reader at stdout: the process above, or the one above that, has ended."""
+    asked, go_on = threading.Event(), threading.Event()
+    answered = spool("wait")
+
+    def step(daemon: FakeDaemon, link: socket.socket) -> None:
+        asked.set()
+        go_on.wait(30)
+        answered(daemon, link)
+
     script = """
 import os, subprocess, sys, time
 ready, generations, argv = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
@@ -208,14 +219,18 @@ time.sleep(60)
 """
     ready = mark.with_name("ready")
     drain, stdout = os.pipe2(os.O_CLOEXEC)
-    with hook.serving(spool("wait"), program("/usr/bin/touch", mark)) as daemon:
+    with hook.serving(step, program("/usr/bin/touch", mark)) as daemon:
         argv = [sys.executable, "-c", script, str(ready), str(generations), *hook.argv("session")]
         above = subprocess.Popen(argv, stdout=stdout, stderr=subprocess.DEVNULL)
         os.close(stdout)
         pid_in(ready)
-        wait_for(lambda: daemon.questions)
+        assert asked.wait(30)
+        if not early:
+            go_on.set()
+            wait_for(lambda: daemon.questions)
         above.kill()
         above.wait()
+        go_on.set()
         assert os.read(drain, 100) == b""  # the hook, its last holder, has ended
     os.close(drain)
     assert len(daemon.questions) == 1
