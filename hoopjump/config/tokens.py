@@ -59,6 +59,10 @@ class TokenIssuerSection(Section):
         le=7 * 86400,
         description="Seconds for which keys are used when the provider can no longer be asked for them.",
     )
+    revoked: AbsolutePath | None = Field(
+        default=None,
+        description="File of the `jti`s of tokens that are refused, one a line; looked at for every token.",
+    )
     ca_file: AbsolutePath | None = Field(
         default=None, description="PEM file of the CAs that may sign the provider's TLS certificate."
     )
@@ -71,7 +75,6 @@ class TokenIssuerSection(Section):
         default=False,
         description="Tokens of a hoopjump-ca: taken only inside a certificate, and only when bound to its key (`cnf`).",
     )
-
     hand_on: bool = Field(
         default=False,
         description="The gateway's own identity provider: a session's token of this issuer may be handed on to the "

@@ -20,6 +20,7 @@ from hoopjump.decision.token_policy import SharedSecret, TrustedIssuer
 from hoopjump.errors import HoopjumpError
 from hoopjump.keys.dropped import Dropped, read_dropped, without, write_dropped
 from hoopjump.keys.freshness import Standing, Validator, asked, confirmed, failed
+from hoopjump.keys.revoked import RevokedTokens
 from hoopjump.keys.sources import Loaded, load_keys, shared_secret
 
 # What a refresh may cure: a key that has come since, and a provider that was down.
@@ -38,6 +39,7 @@ class _Line:
 
     section: TokenIssuerSection
     secret: SharedSecret | None
+    revoked: RevokedTokens
     standing: Standing = field(default_factory=Standing)
     loading: threading.Lock = field(default_factory=threading.Lock)
     refusing: bool = False
@@ -59,7 +61,10 @@ class KeySets:
         load: Loader = load_keys,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lines = {section.issuer: _Line(section, shared_secret(section)) for section in sections}
+        self._lines = {
+            section.issuer: _Line(section, shared_secret(section), RevokedTokens(section.revoked))
+            for section in sections
+        }
         self._state = state
         self._load = load
         self._clock = clock
@@ -92,9 +97,11 @@ class KeySets:
         with self._lock:
             found = self._memory.get(token, now)
         if found is not None:
+            self._lines[found.issuer].revoked.refuse(found)
             return found
         try:
             verified = verify(token, trusted, now)
+            self._lines[verified.issuer].revoked.refuse(verified)
         except TokenError as error:
             line = self._named(token) if error.reason in _UNKNOWN else None
             if line is not None and not self._believed(line):

@@ -96,5 +96,6 @@ def _read_by_the_daemon(config: Config, config_path: Path) -> Iterator[Path]:
     issuers = config.tokens.issuer
     yield from (Path(section.keys.removeprefix(FILE)) for section in issuers if section.keys.startswith(FILE))
     gateway = config.gateway
-    others = (gateway.ca_file, gateway.directory_file, *(section.ca_file for section in issuers))
+    of_issuers = (path for section in issuers for path in (section.ca_file, section.revoked))
+    others = (gateway.ca_file, gateway.directory_file, *of_issuers)
     yield from (path for path in others if path is not None)
