@@ -1118,16 +1118,21 @@ class Job:
             self.status = EX_LOST
 
     def throttle(self) -> None:
-        """Stop the program while a slow client leaves too much unread, and let it go on at half of that."""
-        if self.stopped:
-            for stream in self.streams:
-                if stream.seen - stream.sent == stream.held_back():
-                    stream.rewind()
+        """Stop the program while a slow client leaves too much unread, and let it go on at half of that.
+
+        A program that waits for a child in vfork(2) never says that it has stopped; it goes on once all is passed on.
+        """
+        drained = self.stopping
+        for stream in self.streams if self.stopping else ():
+            if stream.seen - stream.sent != stream.held_back():
+                drained = False
+            elif self.stopped:
+                stream.rewind()
         held = max(stream.seen - stream.freed for stream in self.streams)
         if self.status is None and not self.stopping and held > self.buffer:
             self.stopping = True
             posix.killpg(self.child, _signal.SIGSTOP)
-        elif self.stopped and held <= self.buffer // 2:
+        elif drained or (self.stopped and held <= self.buffer // 2):
             self.stopping = self.stopped = False
             posix.killpg(self.child, _signal.SIGCONT)
 

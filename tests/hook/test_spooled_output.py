@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -194,7 +196,7 @@ def test_begin_of_the_last_line_is_passed_on_once_it_is_none(hook: Hook, mark: P
 def test_a_stopped_program_goes_on_though_its_last_bytes_are_held_back(hook: Hook, mark: Path) -> None:
     """It was stopped at what may be the begin of ssh's last line: that is kept while all before it is given back."""
     script = f"echo $$ > {mark}; head -c 3000000 /dev/zero >&2; printf '\\nclo' >&2; until test -e {mark}.go; "
-    script += "do sleep 0.01; done; printf 'ud' >&2"
+    script += "do :; done; printf 'ud' >&2"
     with hook.serving(spool("none"), program("/bin/sh", "-c", script, buffer=MB, epilogue="closed.\r\n")):
         session = hook.start()
         child = pid_in(mark)
@@ -203,3 +205,35 @@ def test_a_stopped_program_goes_on_though_its_last_bytes_are_held_back(hook: Hoo
         _, error = session.communicate(timeout=60)
     assert session.returncode == 0
     assert error == bytes(3000000) + b"\ncloud"
+
+
+WAITS_IN_VFORK = """
+import os, sys
+parent = os.getpid()
+if not os.fork():
+    while open(f"/proc/{parent}/stat").read().rpartition(")")[2].split()[0] != "D":
+        pass
+    left = bytes(3000000)
+    while left:
+        left = left[os.write(2, left):]
+    os._exit(0)
+open(sys.argv[1], "w").write(str(parent))
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[2], os.O_RDONLY, 0)])
+os.wait()
+os.wait()
+print("done")
+"""
+
+
+def test_a_program_that_waits_in_vfork_goes_on_too(hook: Hook, mark: Path) -> None:
+    """It is never reported as stopped, for its child stops before it has become a program (vfork(2))."""
+    fifo = mark.with_name("fifo")
+    os.mkfifo(fifo)
+    argv = (sys.executable, "-ISc", WAITS_IN_VFORK, str(mark), str(fifo))
+    with hook.serving(spool("none"), program(*argv, buffer=MB)):
+        session = hook.start()
+        children = Path(f"/proc/{pid_in(mark)}/task/{pid_in(mark)}/children")
+        wait_for(lambda: [pid for pid in children.read_text().split() if state(int(pid)) == "T"])
+        with subprocess.Popen(["/bin/sh", "-c", f": > {fifo}"]):
+            output, error = session.communicate(timeout=60)
+    assert (session.returncode, output, error) == (0, b"done\n", bytes(3000000))
