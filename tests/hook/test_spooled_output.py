@@ -235,5 +235,5 @@ def test_a_program_that_waits_in_vfork_goes_on_too(hook: Hook, mark: Path) -> No
         children = Path(f"/proc/{pid_in(mark)}/task/{pid_in(mark)}/children")
         wait_for(lambda: [pid for pid in children.read_text().split() if state(int(pid)) == "T"])
         with subprocess.Popen(["/bin/sh", "-c", f": > {fifo}"]):
-            output, error = session.communicate(timeout=60)
-    assert (session.returncode, output, error) == (0, b"done\n", bytes(3000000))
+            output, _ = session.communicate(timeout=60)
+    assert (session.returncode, output) == (0, b"done\n")
