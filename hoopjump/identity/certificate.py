@@ -16,6 +16,7 @@ from hoopjump.decision.certificate import (
     verify_ca_signature,
 )
 from hoopjump.decision.keys import read_public_key
+from hoopjump.decision.possession import Statement
 from hoopjump.identity import agent, private_files
 from hoopjump.identity.errors import IdentityError
 from hoopjump.identity.http import Http, Reply
@@ -35,12 +36,6 @@ class Issued:
     line: str
 
 
-def proof_text(url: str, moment: int, token: str) -> bytes:
-    """What the key signs: for whom, when, and for which token."""
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    return f"hoopjump-ca v1\n{url}\n{moment}\n{digest}\n".encode()
-
-
 def ask(http: Http, settings: LoginSettings, tokens: Tokens, key: Key) -> Issued:
     """Have a key certified; raises :class:`IdentityError`."""
     assert settings.ca_url is not None
@@ -48,7 +43,7 @@ def ask(http: Http, settings: LoginSettings, tokens: Tokens, key: Key) -> Issued
     request: dict[str, Any] = {
         "token": token,
         "public_key": " ".join(key.line.split()[:2]),
-        "proof": key.sign(proof_text(settings.ca_url, moment, token)),
+        "proof": key.sign(Statement(settings.ca_url, moment, token.encode()).text()),
         "time": moment,
         "embed_token": settings.embed_token,
     }

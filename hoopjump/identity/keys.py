@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from hoopjump.decision.keys import read_public_key
+from hoopjump.decision.possession import NAMESPACE
 from hoopjump.decision.wire import FormatError
 from hoopjump.identity import agent, private_files
 from hoopjump.identity.errors import IdentityError
 from hoopjump.identity.settings import LoginSettings
 
 # The signature's namespace: no signature for another purpose is one for this.
-NAMESPACE: Final = "hoopjump-ca@hoopjump"
 
 PUBLIC: Final = 0o644
 _KEY_LIMIT: Final = 64 * 1024
