@@ -15,6 +15,7 @@ from hoopjump.decision.keys import PublicKey
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.wire import FormatError
 
+# No signature for another purpose is one for this (PROTOCOL.sshsig).
 NAMESPACE: Final = "hoopjump-ca@hoopjump"
 WINDOW: Final = 60
 

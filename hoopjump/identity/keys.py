@@ -21,8 +21,6 @@ from hoopjump.identity import agent, private_files
 from hoopjump.identity.errors import IdentityError
 from hoopjump.identity.settings import LoginSettings
 
-# The signature's namespace: no signature for another purpose is one for this.
-
 PUBLIC: Final = 0o644
 _KEY_LIMIT: Final = 64 * 1024
 _TOUCH_SECONDS: Final = 120
