@@ -23,7 +23,6 @@ from hoopjump.decision.certificate import Certificate, fingerprint
 from hoopjump.decision.values import Check
 from hoopjump.errors import HoopjumpError
 
-REFERENCE_LENGTH: Final = 8
 # The fields that are Unix seconds.
 MOMENTS: Final = frozenset({"deadline", "valid_before"})
 

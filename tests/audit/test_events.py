@@ -80,7 +80,7 @@ def test_the_log_line_is_for_people(tmp_path: Path) -> None:
     )
 
 
-def test_the_journal_gets_priorities(tmp_path: Path) -> None:
+def test_the_journal_gets_priorities() -> None:
     """Refusals are notices, peers that may not ask are warnings; without a journal there is no prefix."""
     stream, plain = io.StringIO(), io.StringIO()
     audit = Audit([LogSink(stream, prefixes=True), LogSink(plain, prefixes=False)])

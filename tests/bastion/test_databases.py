@@ -55,7 +55,7 @@ def test_sql_on_standard_input(bastion: Bastion, pgdemo: PostgresServer, mydemo:
     assert (done.returncode, b"42" in done.stdout.split()) == (0, True), done.stderr
 
 
-def test_a_certificate_without_forwarding_opens_no_forward(bastion: Bastion, pgdemo: PostgresServer) -> None:
+def test_a_certificate_without_forwarding_opens_no_forward(bastion: Bastion) -> None:
     """Without permit-port-forwarding sshd opens no channel to the gateway."""
     identity = bastion.certificate("alice", extensions=("permit-pty",))
     done = bastion.ssh(options=("-W", f"127.0.0.1:{bastion.gateway.ssh_port}"), identity=identity)

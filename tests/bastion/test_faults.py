@@ -188,7 +188,7 @@ def front(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def encrypted(front: Front, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
+def encrypted(front: Front, authority: Authority) -> Iterator[Bastion]:
     """A bastion that reaches its gateway by https."""
     need_bastion()
     place = Place.here().parent
@@ -425,7 +425,7 @@ def asking(bastion: Bastion) -> bool:
     return bool(principals_hooks(bastion))
 
 
-def test_a_command_outlives_the_daemon(own: Bastion, tmp_path: Path) -> None:
+def test_a_command_outlives_the_daemon(own: Bastion) -> None:
     """What runs goes on without a daemon, to its last byte and its own status; the next one takes up the login."""
     gate = own.directory / "client" / "gate"
     argv = own.ssh_command("mybash", f"echo begun; until test -e {gate}; do sleep 0.05; done; echo ended; exit 7")

@@ -21,7 +21,7 @@ DATA: Final = random.Random(3).randbytes(3_000_000) + bytes(range(256))
 class Far:
     """A directory on the host behind the gateway, and programs that reach it by the alias ``web1``."""
 
-    def __init__(self, bastion: Bastion, ground: Path, config: Path) -> None:
+    def __init__(self, ground: Path, config: Path) -> None:
         self.config = config
         self.directory = ground / "far"
         self.near = ground / "near"
@@ -54,7 +54,7 @@ def far(request: pytest.FixtureRequest, bastion: Bastion, web1: str, common_grou
     config = common_ground / "ssh_config"
     named = "" if login else f"Host {web1}\n  SetEnv HOOP_RESOURCE={web1}\n"
     config.write_text(named + hosts.replace("Host bastion\n", f"Host bastion {web1}\n"))
-    return Far(bastion, common_ground, config)
+    return Far(common_ground, config)
 
 
 def test_a_command_is_whole(far: Far) -> None:

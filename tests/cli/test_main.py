@@ -103,7 +103,7 @@ def test_an_unforeseen_error_is_a_sentence_and_no_traceback(hoopjump: Run, monke
     assert "Traceback" in hoopjump("cert", "inspect", "x").err
 
 
-def test_a_reader_that_goes_away_is_no_error(place: Path) -> None:
+def test_a_reader_that_goes_away_is_no_error() -> None:
     """`hoopjump … | head -0` says nothing."""
     read, write = os.pipe()
     os.close(read)

@@ -27,7 +27,6 @@ USERS = (
     UserSpec("eve@x.io", groups=("auditor",)),
     UserSpec("olga@x.io", subject="auth0|5f1c", groups=("dev",)),
 )
-SECRETS = {"HOST": "127.0.0.1", "PORT": "15432", "USER": "postgres", "PASS": "x", "DB": "demo", "SSLMODE": "disable"}
 
 
 class Api:

@@ -146,7 +146,7 @@ def test_omitted_host_key_is_rotated(scene: Scene, tmp_path: Path) -> None:
     assert b"Host key verification failed" in client.run(scene.key, "mybash", "true").stderr
 
 
-def test_kill_ends_the_session_and_its_process(scene: Scene, tmp_path: Path) -> None:
+def test_kill_ends_the_session_and_its_process(scene: Scene) -> None:
     """The client reads the one sentence; the row says 254."""
     client = live_session(scene)
     row = scene.gateway.store.sessions[-1]

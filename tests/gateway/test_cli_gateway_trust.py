@@ -48,9 +48,7 @@ def test_trust_without_an_admin_key_says_how_to_give_one(run: Run, bastion: Bast
     assert bastion.misc() == before
 
 
-def test_trust_refuses_a_key_on_the_command_line(
-    run: Run, bastion: Bastion, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_trust_refuses_a_key_on_the_command_line(run: Run, bastion: Bastion) -> None:
     """A key in argv is in every process list; what was given is not repeated."""
     status, _, err = run("trust", "--yes", "--admin-key", "hpk_" + "x" * 43)
     assert status == 2

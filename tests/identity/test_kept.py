@@ -178,9 +178,7 @@ def test_a_keyring_that_fails_or_keeps_in_clear_is_none(
 # -- When it is used again --------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_done_while_everything_holds(
-    laptop: Laptop, fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_done_while_everything_holds(laptop: Laptop, fake: FakeProvider) -> None:
     """The provider is not asked, and no heavy library is loaded."""
     accepted(laptop, fake, ca_url=fake.issuer)
     asked = len(fake.asked)

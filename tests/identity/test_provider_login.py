@@ -78,7 +78,7 @@ def test_no_argv_holds_more_than_a_page_of_this_machine(laptop: Laptop, provider
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/login/[A-Za-z0-9_-]{43}\n", seen.read_text())
 
 
-def start_device(laptop: Laptop) -> tuple[subprocess.Popen[str], list[str]]:
+def start_device() -> tuple[subprocess.Popen[str], list[str]]:
     """`hoopjump login --device` up to its prompt."""
     process = subprocess.Popen(
         [sys.executable, "-m", "hoopjump.cli.main", "login", "--device", "--quiet"],
@@ -95,7 +95,7 @@ def start_device(laptop: Laptop) -> tuple[subprocess.Popen[str], list[str]]:
 def test_a_device_login_is_approved_elsewhere(laptop: Laptop, provider: Provider, complete: bool) -> None:
     """By the page with the code in it, or by typing the code; --quiet shows what must be done all the same."""
     laptop.configure(provider.issuer)
-    process, lines = start_device(laptop)
+    process, lines = start_device()
     found = re.search(r"open (\S+) and type (\S+)", lines[0])
     whole = re.search(r"open (\S+) and compare", lines[1])
     assert found and whole

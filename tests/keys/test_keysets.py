@@ -233,9 +233,7 @@ def test_a_bad_signature_or_claim_asks_for_nothing(keysets: KeySets, idp: Provid
     assert idp.asked() == 1
 
 
-def test_a_key_taken_out_of_the_set_verifies_nothing_after_the_next_refresh(
-    keysets: KeySets, idp: Provider, clock: Clock
-) -> None:
+def test_a_key_taken_out_of_the_set_verifies_nothing_after_the_next_refresh(keysets: KeySets, idp: Provider) -> None:
     """Nor do tokens that were verified with it before."""
     token = idp.token()
     keysets.verify(token, time.time())
@@ -319,7 +317,7 @@ def test_keys_are_refreshed_in_the_background(idp: Provider, clock: Clock, tmp_p
         keysets.stop()
 
 
-def test_the_background_refresh_comes_by_itself(idp: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_background_refresh_comes_by_itself(idp: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the real clock, with keys that are stale at once."""
     monkeypatch.setattr("hoopjump.keys.sources.lifetime", lambda *_: 0.1)
     section = TokenIssuerSection.model_validate(idp.section())
@@ -331,7 +329,7 @@ def test_the_background_refresh_comes_by_itself(idp: Provider, tmp_path: Path, m
         keysets.stop()
 
 
-def test_the_start_does_not_wait_for_a_provider_that_is_down(idp: Provider, tmp_path: Path) -> None:
+def test_the_start_does_not_wait_for_a_provider_that_is_down(idp: Provider) -> None:
     """Its failure is told, and the others' tokens are verified."""
     idp.down = True
     keysets = KeySets([TokenIssuerSection.model_validate(idp.section())])

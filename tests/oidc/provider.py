@@ -16,7 +16,6 @@ from hoopjump.dev import programs
 from hoopjump.dev.services import Service, minimal_environment
 
 CACHE: Final = programs.CHECKOUT / ".cache" / "oidc" / "node_modules"
-OLDEST_NODE: Final = 20
 
 PEOPLE: Final[dict[str, dict[str, Any]]] = {
     "alice": {"email": "alice@example.com", "email_verified": True, "name": "Alice", "groups": ["admins", "dba"]},

@@ -10,7 +10,7 @@ from aiohttp import web
 from hoopjump.dev.gateway import reviews, shapes
 from hoopjump.dev.gateway.access import rule_for, visible
 from hoopjump.dev.gateway.identity import Caller
-from hoopjump.dev.gateway.model import Review, Role, Session, Store, now
+from hoopjump.dev.gateway.model import Review, Role, Session, now
 from hoopjump.dev.gateway.rest import STORE, answer, body_of, empty, failure, guarded, sql_like
 from hoopjump.dev.gateway.roles_command import agent_code, command_of, run_once
 from hoopjump.dev.gateway.targets import environment_of
@@ -18,7 +18,7 @@ from hoopjump.dev.gateway.targets import environment_of
 _BARE = "application/json"
 
 
-def _may_read(store: Store, caller: Caller, row: Session) -> bool:
+def _may_read(caller: Caller, row: Session) -> bool:
     if caller.sees_all_roles() or row.user_id == caller.subject:
         return True
     return row.review is not None and any(group["group"] in caller.groups for group in row.review.groups)
@@ -26,7 +26,7 @@ def _may_read(store: Store, caller: Caller, row: Session) -> bool:
 
 async def _list(request: web.Request, caller: Caller) -> web.Response:
     store, query = request.app[STORE], request.query
-    rows = [row for row in reversed(store.sessions) if _may_read(store, caller, row)]
+    rows = [row for row in reversed(store.sessions) if _may_read(caller, row)]
     for name, column in (("user", "user_id"), ("connection", "connection"), ("type", "type")):
         if name in query:
             pattern = sql_like(query[name])
@@ -60,7 +60,7 @@ async def _get(request: web.Request, caller: Caller) -> web.Response:
     row = store.session(request.match_info["session"])
     if row is None:
         return failure(404, "not found")
-    if not _may_read(store, caller, row):
+    if not _may_read(caller, row):
         return failure(403, "user is not allowed to access this session")
     shape = shapes.session(store, row, with_script=True)
     if request.query.get("expand") == "event_stream":
