@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from hoopjump.audit.events import AuditError, Event
 from hoopjump.audit.sinks import find
-from hoopjump.daemon.logins import Login, LoginTable
+from hoopjump.daemon.login import Login
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.server import Call, Handler
 from hoopjump.daemon.wire import WireError
 from hoopjump.decision.certificate import parse_certificate

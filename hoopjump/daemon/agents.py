@@ -20,7 +20,8 @@ from typing import Final
 from hoopjump.audit.events import Audit, AuditError, Kind
 from hoopjump.daemon import processes
 from hoopjump.daemon.door import Pace
-from hoopjump.daemon.logins import Login, LoginTable
+from hoopjump.daemon.login import Login
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.processes import ProcessGoneError
 from hoopjump.handoff.agent import MESSAGE_LIMIT, Agent, Conversation
 

@@ -14,7 +14,7 @@ from typing import Final
 from hoopjump.audit.events import Audit, Kind, certificate_facts
 from hoopjump.config import Config
 from hoopjump.daemon.agents import AgentSocket, AgentSockets
-from hoopjump.daemon.logins import Login
+from hoopjump.daemon.login import Login
 from hoopjump.daemon.readable import readable_by
 from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.session import SessionVerdict

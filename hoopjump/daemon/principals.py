@@ -15,7 +15,8 @@ from typing import Final
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind, certificate_facts, new_reference, trace_lines
 from hoopjump.daemon import processes
 from hoopjump.daemon.accounts import AccountUids
-from hoopjump.daemon.logins import Admission, LoginTable, State
+from hoopjump.daemon.login import Admission, State
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.lookups import Lookups
 from hoopjump.daemon.policy import PolicySource
 from hoopjump.daemon.processes import Process, ProcessGoneError

@@ -13,7 +13,8 @@ from typing import Final, Protocol
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind
 from hoopjump.daemon import texts
 from hoopjump.daemon.clients import HandedOver
-from hoopjump.daemon.logins import Login, LoginTable
+from hoopjump.daemon.login import Login
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
 from hoopjump.daemon.server import Call
 from hoopjump.daemon.threads import Threads

@@ -21,7 +21,8 @@ from hoopjump.daemon.clients import Clients, HandedOver
 from hoopjump.daemon.door import Pace
 from hoopjump.daemon.gathering import Gathering
 from hoopjump.daemon.handover import Handovers, HostKeyUnknownError
-from hoopjump.daemon.logins import Login, LoginTable
+from hoopjump.daemon.login import Login
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.running import LOST, Outcomes, Running, RunningSessions
 from hoopjump.daemon.server import Call

@@ -18,7 +18,8 @@ from hoopjump.audit.events import Audit, AuditError, Fields, Kind
 from hoopjump.config import SshdSection
 from hoopjump.daemon import processes
 from hoopjump.daemon.endings import Endings
-from hoopjump.daemon.logins import Login, LoginTable, State
+from hoopjump.daemon.login import Login, State
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
 from hoopjump.decision.reasons import Reason
 

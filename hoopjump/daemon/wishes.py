@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from hoopjump.audit.events import Fields, certificate_facts
-from hoopjump.daemon.logins import Login
+from hoopjump.daemon.login import Login
 from hoopjump.daemon.server import Call
 from hoopjump.daemon.wire import Message
 from hoopjump.decision.certificate import Certificate

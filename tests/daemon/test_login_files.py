@@ -16,7 +16,8 @@ import pytest
 from hoopjump.audit.events import Kind
 from hoopjump.daemon import processes
 from hoopjump.daemon.endings import Endings
-from hoopjump.daemon.logins import Admission, LoginTable, State
+from hoopjump.daemon.login import Admission, State
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.processes import Process, ProcessGoneError
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.values import Access

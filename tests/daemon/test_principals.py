@@ -12,7 +12,7 @@ import pytest
 
 from hoopjump.audit.events import Kind
 from hoopjump.daemon import wire
-from hoopjump.daemon.logins import State
+from hoopjump.daemon.login import State
 from hoopjump.decision.values import Access, User
 from tests.daemon.yard import ALICE, ROOT, Authority, eventually, outcome, read_reply, yard
 

@@ -12,7 +12,7 @@ import pytest
 
 from hoopjump.audit.events import Kind
 from hoopjump.daemon import processes
-from hoopjump.daemon.logins import State
+from hoopjump.daemon.login import State
 from hoopjump.daemon.processes import Process
 from tests.daemon.yard import ALICE, ROOT, eventually, outcome, yard
 

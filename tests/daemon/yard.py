@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hoopjump.audit.events import Audit, Event, Kind
 from hoopjump.config import Config, parse
 from hoopjump.daemon import processes, systemd, wire
-from hoopjump.daemon.logins import Login, LoginTable
+from hoopjump.daemon.login import Login
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.lookups import Lookups
 from hoopjump.daemon.policy import PolicySource
 from hoopjump.daemon.principals import Principals

@@ -29,7 +29,8 @@ from hoopjump.daemon import processes, systemd, wire
 from hoopjump.daemon.admin import Administration
 from hoopjump.daemon.agents import AgentSockets
 from hoopjump.daemon.handover import Handovers
-from hoopjump.daemon.logins import Admission, Login, LoginTable, State
+from hoopjump.daemon.login import Admission, Login, State
+from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.processes import Process
 from hoopjump.daemon.server import Peers, Server

@@ -14,7 +14,7 @@ import pytest
 
 from hoopjump.audit.events import Kind
 from hoopjump.daemon import processes, wire
-from hoopjump.daemon.logins import State
+from hoopjump.daemon.login import State
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.session import Role
 from hoopjump.decision.values import Access

@@ -1,0 +1,82 @@
+"""One login: what was decided about it, and what has become of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hoopjump.daemon.processes import Process
+from hoopjump.decision.reasons import Reason
+from hoopjump.decision.values import Access, User
+
+
+class State(Enum):
+    """How far a login has come."""
+
+    ADMITTED = "admitted"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What was decided about one certificate on one monitor; ``certificate`` is its wire encoding (RFC 4251 §5).
+
+    ``access`` is ALLOW or HOLD; ``deadline`` is in Unix seconds; ``identity`` is the certificate's value that
+    resolved to ``user``; ``source`` is the client's address, where sshd tells it.
+    """
+
+    account: str
+    uid: int
+    certificate: bytes
+    access: Access
+    reason: Reason
+    sentence: str
+    deadline: int | None = None
+    user: User | None = None
+    identity: str | None = None
+    source: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the certificate, in hexadecimal."""
+        return hashlib.sha256(self.certificate).hexdigest()
+
+
+@dataclass(slots=True, eq=False)
+class Login:
+    """One login. ``ref`` is what the user, the log and ``hoopjump logins`` call it; times are Unix seconds.
+
+    ``told_source`` is the client's address as a session of the login told it: to be shown, never to decide by.
+    ``bystanders`` are the monitor's children at admission: the process of the unauthenticated connection and the hook.
+    """
+
+    ref: str
+    monitor: Process
+    admission: Admission
+    admitted_at: float
+    state: State = State.ADMITTED
+    opened_at: float | None = None
+    told_source: str | None = None
+    cut: bool = False
+    bystanders: frozenset[Process] = frozenset()
+    session_processes: set[Process] = field(default_factory=set)
+    closers: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def live(self) -> bool:
+        """Whether sessions may still be started: neither closed nor being ended."""
+        return self.state is not State.CLOSED and not self.cut
+
+    def admitted_with(self, certificate: bytes) -> bool:
+        """Whether this very certificate (wire encoding) is the one last admitted on the login's monitor."""
+        return self.admission.certificate == certificate
+
+    def on_close(self, closer: Callable[[], None]) -> None:
+        """Have ``closer`` called, once, when the login closes (agent sockets, files); at once when it has."""
+        if self.state is State.CLOSED:
+            closer()
+        else:
+            self.closers.append(closer)
