@@ -70,6 +70,11 @@ class Login:
         """Whether sessions may still be started: neither closed nor being ended."""
         return self.state is not State.CLOSED and not self.cut
 
+    def over(self, now: float) -> bool:
+        """Whether no session may be started any more at ``now`` (Unix seconds)."""
+        deadline = self.admission.deadline
+        return not self.live or (deadline is not None and deadline <= now)
+
     def admitted_with(self, certificate: bytes) -> bool:
         """Whether this very certificate (wire encoding) is the one last admitted on the login's monitor."""
         return self.admission.certificate == certificate

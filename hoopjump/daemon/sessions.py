@@ -11,42 +11,35 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from hoopjump.audit.events import Audit, AuditError, Kind, new_reference, trace_lines
 from hoopjump.config import Config
 from hoopjump.daemon import texts
-from hoopjump.daemon.clients import Clients, HandedOver
+from hoopjump.daemon.clients import Clients
 from hoopjump.daemon.door import Pace
-from hoopjump.daemon.gathering import Gathering
-from hoopjump.daemon.handover import Handovers, HostKeyUnknownError
+from hoopjump.daemon.handover import Handovers
 from hoopjump.daemon.login import Login
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.preflight import Preflight
-from hoopjump.daemon.running import LOST, Outcomes, Running, RunningSessions
+from hoopjump.daemon.running import LOST, Outcomes
 from hoopjump.daemon.server import Call
+from hoopjump.daemon.starting import Granted, Reach, Started, Starting, must_go_on
 from hoopjump.daemon.threads import Threads
 from hoopjump.daemon.tokens import Tokens
 from hoopjump.daemon.wire import Pair
-from hoopjump.daemon.wishes import Asked, RefusedError, Wish, unavailable
+from hoopjump.daemon.wishes import Asked, RefusedError, Wish
 from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
 from hoopjump.decision.presented import session_token_rules
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.request import RequestError, SessionRequest, read_request, tool_of
 from hoopjump.decision.rules import first_failed
-from hoopjump.decision.session import Role, SessionVerdict
 from hoopjump.decision.values import Access, LoginRequest, Presented, Token, User, Verdict
-from hoopjump.errors import HoopjumpError
-from hoopjump.handoff.hoop_cli import preamble
-from hoopjump.handoff.ssh import LoginNameError, epilogue
 
 ANSWER_SECONDS: Final = 1.3
-NOTICE_SECONDS: Final = 0.2
 # Anybody may ask; what is no login's fills the audit trail no faster than this (LoginTable.crowd).
 STRANGERS_AT_ONCE: Final = 20.0
 STRANGERS_PER_SECOND: Final = 0.2
-STDIN_WAYS: Final = ("auto", "wait", "none")
 
 log = logging.getLogger(__name__)
 
@@ -61,37 +54,6 @@ class Watcher(Protocol):
 
     def shorten(self, login: Login, deadline: int) -> None:
         """Have a login end then, where it would end later."""
-
-
-class Reach(Protocol):
-    """Whether the gateway's SSH server answers (:class:`hoopjump.daemon.reach.Reach`)."""
-
-    def look(self) -> None:
-        """Begin to find out."""
-
-    async def fault(self) -> str | None:
-        """What is wrong, None when it answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Granted:
-    """All that a session needs to run; ``deadline`` is in Unix seconds."""
-
-    login: Login
-    certificate: Certificate
-    user: User
-    identity: str
-    deadline: int
-    request: SessionRequest
-    role: Role
-    verdict: SessionVerdict
-    token: bytes | None = field(repr=False)  # to be handed on
-
-
-@dataclass(frozen=True, slots=True)
-class _Started:
-    running: Running
-    answer: list[Pair]
 
 
 class Sessions:
@@ -129,9 +91,18 @@ class Sessions:
         self._threads = threads
         self._audit = audit
         self._clock = clock
-        self._gathering = Gathering()
         self._strangers = Pace(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
-        self._running = RunningSessions(table, outcomes, threads, audit, clock)
+        self._starting = Starting(
+            config,
+            table=table,
+            clients=self._clients,
+            reach=reach,
+            outcomes=outcomes,
+            handovers=handovers,
+            threads=threads,
+            audit=audit,
+            clock=clock,
+        )
 
     async def handle(self, call: Call) -> None:
         """Answer one session; stays until its exit status is known where the hook tells it."""
@@ -145,16 +116,16 @@ class Sessions:
         except RefusedError as refused:
             await self._refuse(asked, refused)
             return
-        if isinstance(answer, _Started):
-            await self._run(call, answer)
+        if isinstance(answer, Started):
+            await self._starting.run(call, answer)
         else:
             await call.reply(answer)
 
     def stop(self) -> None:
         """Let go of running sessions; they go on, and end with their logins."""
-        self._running.stop()
+        self._starting.stop()
 
-    async def _answer(self, asked: Asked) -> list[Pair] | _Started:
+    async def _answer(self, asked: Asked) -> list[Pair] | Started:
         login = self._login(asked)
         certificate = _certificate(asked, login)
         if asked.wish.again is not None and not self._handovers.unused(login, asked.wish.again):
@@ -184,12 +155,10 @@ class Sessions:
             deadline = min(one for one in (login.admission.deadline, verdict.deadline) if one is not None)
             hoop = self._clients.is_hoop(name)
             own = self._clients.token(asked.wish, token, role, request, session) if hoop else None
-            granted = _Granted(login, certificate, user, verdict.identity, deadline, request, role, session, own)
+            granted = Granted(login, certificate, user, verdict.identity, deadline, request, role, session, own)
             if session.mode == "spool" and asked.wish.stage != "run":
-                return self._spool(asked, granted)
-            lines = await self._notices(granted, notice) if session.mode == "exec" else []
-            # From here on nothing is waited for but what we make ourselves.
-            return await self._hand_over(asked, granted, lines)
+                return self._starting.spool(asked, granted)
+            return await self._starting.start(asked, granted, notice)
         finally:
             notice.cancel()
 
@@ -201,7 +170,7 @@ class Sessions:
         if login.admission.uid != asked.call.uid:
             raise RefusedError(Reason.LOGIN_UNKNOWN, detail=f"below login {login.ref}, but of another uid")
         asked.login = login
-        self._check_time(login)
+        must_go_on(login, self._clock())
         if login.told_source is None:
             login.told_source = asked.wish.client
         self._watch.open(login)
@@ -225,120 +194,11 @@ class Sessions:
         self._watch.shorten(login, token.ends)
         return token
 
-    def _check_time(self, login: Login) -> None:
-        deadline = login.admission.deadline
-        if not login.live or (deadline is not None and deadline <= self._clock()):
-            raise RefusedError(Reason.LOGIN_ENDED)
-
     async def _five_minutes(self, user: User, *, terminal: bool) -> str | None:
         """Only sessions on a terminal are long enough for the question to be worth its while."""
         if not terminal:
             return None
         return await self._threads.ask(user.subject, lambda: self._outcomes.five_minute_notice(user))
-
-    async def _notices(self, granted: _Granted, five_minutes: asyncio.Future[str | None]) -> list[str]:
-        """What is said before a session becomes its client, after which nothing of ours stays that could say it."""
-        lines = texts.deadline_notice(granted.deadline, self._clock())
-        if granted.token is not None:
-            lines = lines or texts.token_notice(granted.deadline)
-        elif (fault := await self._reach.fault()) is not None:
-            raise unavailable(fault, slow=False)
-        await asyncio.wait([five_minutes], timeout=NOTICE_SECONDS)
-        found = five_minutes.result() if five_minutes.done() else None
-        return [*lines, f"hoopjump: {found}"] if found else lines
-
-    def _spool(self, asked: Asked, granted: _Granted) -> list[Pair]:
-        section, wish = self._config.session, asked.wish
-        limit = self._gathering.limit(granted.user, asked.call.peer, section.stdin_limit)
-        # Without a command the input is all there is to run, so its end is waited for.
-        usual = "wait" if granted.request.command is None else section.stdin
-        return [
-            ("outcome", "spool"),
-            ("stdin", wish.stdin if wish.stdin in STDIN_WAYS else usual),
-            ("stdin-wait-ms", str(round(section.stdin_wait * 1000))),
-            ("stdin-hint-ms", str(round(section.stdin_hint * 1000))),
-            ("stdin-limit", str(limit)),
-            *([("input", "text")] if granted.token is not None else []),
-            *(("notice", line) for line in texts.deadline_notice(granted.deadline, self._clock())),
-        ]
-
-    async def _hand_over(self, asked: Asked, granted: _Granted, notices: list[str]) -> _Started:
-        login, verdict = granted.login, granted.verdict
-        # The directory and the gateway have been asked meanwhile.
-        self._check_time(login)
-        try:
-            # As late as can be: a question that is cut short before this is asked once more.
-            if asked.wish.again is not None:
-                self._handovers.take_back(asked.wish.again)
-            handover = await self._open(asked, granted)
-        except HostKeyUnknownError as error:
-            raise RefusedError(Reason.GATEWAY_HOST_KEY_UNKNOWN, detail=error.message) from error
-        except LoginNameError as error:
-            raise RefusedError(Reason.IDENTITY_UNUSABLE, detail=error.message) from error
-        except (HoopjumpError, OSError) as error:
-            raise RefusedError(Reason.INTERNAL, detail=f"no handover: {error}") from error
-        running = Running(
-            asked.ref,
-            login,
-            granted.user,
-            granted.role,
-            verdict.verb or "exec",
-            asked.call.peer,
-            handover,
-            self._clock(),
-        )
-        buffer = self._running.buffer(granted.user, self._config.session.output_buffer)
-        try:
-            self._running.begin(running)
-            fields = asked.fields()
-            fields.update({"verb": running.verb, "way": verdict.mode or "", "deadline": granted.deadline})
-            fields["client"] = "ssh" if granted.token is None else "hoop"
-            self._audit.record(Kind.SESSION_STARTED, asked.ref, **fields)
-        except (AuditError, OSError) as error:
-            self._running.abandon(running)
-            raise RefusedError(Reason.INTERNAL, detail=f"no session: {error}") from error
-        answer: list[Pair] = [("outcome", "exec" if verdict.mode == "exec" else "run")]
-        answer += [("argv", word) for word in handover.argv]
-        answer += [("env", name + b"=" + value) for name, value in handover.environment.items()]
-        if verdict.mode == "exec":
-            answer += [("notice", line) for line in notices]
-        else:
-            answer.append(("handover", handover.name))
-            answer.append(("output-buffer", str(buffer)))
-            answer += self._manners(granted)
-        return _Started(running, answer)
-
-    async def _open(self, asked: Asked, granted: _Granted) -> HandedOver:
-        if granted.token is not None:
-            term = asked.wish.term if granted.verdict.terminal else None
-            return self._clients.open(granted.role.name, granted.verdict, token=granted.token, term=term)
-        return await self._handovers.open(
-            granted.login,
-            granted.certificate,
-            granted.verdict,
-            identity=granted.identity,
-            deadline=granted.deadline,
-            term=asked.wish.term,
-            ref=asked.ref,
-            relay=asked.wish.relay,
-        )
-
-    def _manners(self, granted: _Granted) -> list[Pair]:
-        """What the client of a session between two spools wants before its input, and says besides the output."""
-        if granted.token is None:
-            return [("epilogue", epilogue(self._config.gateway.ssh_host))]
-        return [("client", "hoop"), ("preamble", preamble(granted.request.command))]
-
-    async def _run(self, call: Call, started: _Started) -> None:
-        try:
-            await call.reply(started.answer)
-        except BaseException:
-            self._running.end(started.running)
-            raise
-        if started.answer[0][1] == "run":
-            await self._running.status(started.running, call)
-        else:
-            self._running.follow(started.running)
 
     async def _refuse(self, asked: Asked, refused: RefusedError) -> None:
         fields = asked.fields()
