@@ -78,6 +78,7 @@ def _token(verified: VerifiedToken, attribute: Attribute) -> Token:
         groups=verified.groups,
         ends=verified.ends,
         token_id=verified.token_id,
+        mark=verified.mark,
     )
 
 

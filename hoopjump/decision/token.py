@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from hoopjump.decision.jose import TokenError, decode_segment, parse_header, parse_object
 from hoopjump.decision.jwk import Key, KeySet
 from hoopjump.decision.reasons import Reason
+from hoopjump.decision.token_mark import TokenMark, short
 from hoopjump.decision.token_policy import (
     IssuerPolicy,
     SharedSecret,
@@ -35,7 +36,8 @@ class VerifiedToken(NamedTuple):
     """What a token says, verified. A tuple and not a dataclass because making one is part of every verification.
 
     It holds while ``begins <= now < ends`` (Unix seconds, leeway and longest age included).
-    ``key`` is the thumbprint of the key that signed it (:data:`SHARED` for a secret). ``claims`` are all of them.
+    ``key`` is the thumbprint of the key that signed it (:data:`SHARED` for a secret), ``kid`` that key's name in the
+    set. ``claims`` are all of them.
     """
 
     user: str
@@ -44,6 +46,7 @@ class VerifiedToken(NamedTuple):
     ends: int
     key: str
     claims: Mapping[str, Any]
+    kid: str | None = None
 
     @property
     def issuer(self) -> str:
@@ -59,6 +62,20 @@ class VerifiedToken(NamedTuple):
     def token_id(self) -> str | None:
         """The claim ``jti``."""
         return self.claims.get("jti")
+
+    @property
+    def mark(self) -> TokenMark:
+        """By what it can be taken back."""
+        original = self.claims.get("orig")
+        told = original if type(original) is dict else {}
+        return TokenMark(
+            issuer=short(self.issuer),
+            token_id=_name(self.token_id),
+            key="" if self.key == SHARED else self.key,
+            kid=_name(self.kid),
+            original_issuer=_name(told.get("iss")),
+            original_id=_name(told.get("jti")),
+        )
 
     @property
     def expires(self) -> int:
@@ -102,17 +119,22 @@ def verify(
             if algorithm not in key.algorithms:
                 _refuse_key(key, algorithm)
             CHECKS[algorithm](key.primitive, signature, signed)
-            signer = key.thumbprint
+            signer, named = key.thumbprint, key.kid
         else:
             check_hs256(keys.value, signature, signed)
-            signer = SHARED
+            signer, named = SHARED, None
     except InvalidSignature:
         raise TokenError(Reason.TOKEN_BAD_SIGNATURE, f"{algorithm}, kid {(kid or '')[:64]!a}") from None
-    return _believe(claims, policy, signer, now, revoked)
+    return _believe(claims, policy, signer, named, now, revoked)
 
 
-def _believe(
-    claims: dict[str, Any], policy: IssuerPolicy, signer: str, now: float, revoked: Container[tuple[str, str]]
+def _believe(  # noqa: PLR0917 - by name they would cost every token
+    claims: dict[str, Any],
+    policy: IssuerPolicy,
+    signer: str,
+    kid: str | None,
+    now: float,
+    revoked: Container[tuple[str, str]],
 ) -> VerifiedToken:
     """The claims of a token whose signature holds. Each line of it is run for every token."""
     get = claims.get
@@ -137,7 +159,7 @@ def _believe(
     user = subject if policy.user_claim == "sub" else _user(claims, policy)
     path = policy.groups_path
     groups = () if path is None else _groups(get(path[0]) if len(path) == 1 else follow(claims, path))
-    return VerifiedToken(user, groups, begins, ends, signer, claims)
+    return VerifiedToken(user, groups, begins, ends, signer, claims, kid)
 
 
 def _window(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> tuple[int, int]:
@@ -202,6 +224,10 @@ def _check_audiences(audience: object, ours: frozenset[str]) -> None:
         raise TokenError(Reason.TOKEN_CLAIM_MALFORMED, "`aud` is neither a name nor a list of names")
     if ours.isdisjoint(names):
         raise TokenError(Reason.TOKEN_WRONG_AUDIENCE, f"aud {str(audience)[:128]!a}")
+
+
+def _name(value: object) -> str | None:
+    return short(value) if type(value) is str and value else None
 
 
 def _refuse_issuer(issuer: object) -> NoReturn:

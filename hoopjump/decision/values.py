@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Literal
 
 from hoopjump.decision.reasons import Reason
+from hoopjump.decision.token_mark import TokenMark
 
 # One target, never a wildcard: `*` in permitopen opens every host or port (authorized_keys section of sshd(8)).
 _FORWARD_TARGET = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([1-9][0-9]{0,4})\Z")
@@ -79,7 +80,7 @@ class Token:
     """A token that came with a login, verified, and in the place where tokens of its issuer count.
 
     ``user`` is what its user claim says, ``attribute`` the gateway's user attribute to compare that with; it holds
-    until ``ends`` (Unix seconds, exclusive, leeway included).
+    until ``ends`` (Unix seconds, exclusive, leeway included), unless it is taken back, by its ``mark``.
     """
 
     issuer: str
@@ -88,7 +89,8 @@ class Token:
     attribute: Literal["email", "subject"]
     groups: tuple[str, ...]
     ends: int
-    token_id: str | None = None
+    token_id: str | None
+    mark: TokenMark
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Tokens that an administrator has taken back: a file of ``jti``s, one a line, for each issuer that is configured so.
 
 It is looked at for every token and read anew when it has changed, as sshd does with RevokedKeys, and like there a file
-that cannot be read refuses everybody.
+that cannot be read refuses everybody. What is in already is not ended by such a file: only a name that stands in it,
+on a line that was written to its end, ends anything.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from hoopjump.decision.jose import TokenError
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import VerifiedToken
+from hoopjump.decision.token_mark import TokenMark, short
 from hoopjump.errors import HoopjumpError
 
 FILE_LIMIT: Final = 1024 * 1024
@@ -25,53 +28,94 @@ _Version = tuple[int, int, int, int]
 
 
 class RevokedTokens:
-    """The tokens of one issuer that were taken back; None for an issuer without a file.
+    """What was taken back of the tokens of each issuer (a name, and its file if it has one).
 
     Raises :class:`HoopjumpError` for a file that cannot be used from the start. Safe to share between threads.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        # Both in one value, for it is put in place by whichever thread notices the change.
-        self._known: tuple[_Version | None, frozenset[str] | None] = (None, frozenset())
-        if path is not None:
-            self._known = _read(path)
+    def __init__(self, files: Mapping[str, Path | None]) -> None:
+        self._lists = {short(issuer): _List(path) for issuer, path in files.items() if path is not None}
 
     def refuse(self, token: VerifiedToken) -> None:
         """Raise :class:`TokenError` for a token that was taken back, or was issued for one that was.
 
         hoopjump-ca tells in ``orig`` for which token of a provider it has issued its own.
         """
-        if self._path is None:
+        if not self._lists:
             return
-        listed = self._current(self._path)
-        if listed is None:
-            raise TokenError(Reason.TOKEN_REVOKED, f"{self._path} cannot be read, so every token may be on it")
-        original = token.claims.get("orig")
-        for name in (token.token_id, original.get("jti") if type(original) is dict else None):
-            if type(name) is str and name in listed:
-                raise TokenError(Reason.TOKEN_REVOKED, f"jti {name[:64]!a}")
+        for listing, names in self._concerning(token.mark):
+            known = listing.current()
+            if known is None:
+                raise TokenError(Reason.TOKEN_REVOKED, f"{listing.path} cannot be read, so every token may be on it")
+            for name in names:
+                if name in known.names:
+                    raise TokenError(Reason.TOKEN_REVOKED, f"jti {name[:64]!a}")
 
-    def _current(self, path: Path) -> frozenset[str] | None:
-        version, listed = self._known
+    def look(self) -> None:
+        """Read again what has changed; blocks as long as the file system does."""
+        for listing in self._lists.values():
+            listing.current()
+
+    @property
+    def any_whole(self) -> bool:
+        """Whether :meth:`taken_back` could find anything at all."""
+        return any(listing.known is not None and listing.known.whole for listing in self._lists.values())
+
+    def taken_back(self, mark: TokenMark) -> str | None:
+        """The name by which a token is known to be taken back, as of the last look; None while nobody can tell."""
+        for listing, names in self._concerning(mark):
+            known = listing.known
+            found = None if known is None else next((name for name in names if name in known.whole), None)
+            if found is not None:
+                return found
+        return None
+
+    def _concerning(self, mark: TokenMark) -> Iterator[tuple[_List, list[str]]]:
+        """The lists that a token may stand on: its issuer's, and that of the issuer of the token it was issued for."""
+        own = self._lists.get(mark.issuer)
+        if own is not None:
+            yield own, [name for name in (mark.token_id, mark.original_id) if name is not None]
+        if mark.original_issuer is not None and mark.original_issuer != mark.issuer:
+            original = self._lists.get(mark.original_issuer)
+            if original is not None:
+                yield original, [] if mark.original_id is None else [mark.original_id]
+
+
+class _Known(NamedTuple):
+    """What a file said: ``names`` are all, ``whole`` those whose line has its end."""
+
+    version: _Version
+    names: frozenset[str]
+    whole: frozenset[str]
+
+
+class _List:
+    """One file. ``known`` is what it said at the last look, None while it cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # One value, for it is put in place by whichever thread notices the change.
+        self.known: _Known | None = _read(path)
+
+    def current(self) -> _Known | None:
+        """What the file says now."""
+        known = self.known
         try:
-            if version is not None and _version(path.stat()) == version:
-                return listed
-            self._known = _read(path)
+            if known is None or _version(self.path.stat()) != known.version:
+                self.known = fresh = _read(self.path)
+                log.info("%d revoked tokens are listed in %s", len(fresh.names), self.path)
         except (OSError, HoopjumpError) as error:
-            if listed is not None:
+            if known is not None:
                 log.error("tokens are refused, for nobody knows which were revoked: %s", error)  # noqa: TRY400
-            self._known = (None, None)
-        else:
-            log.info("%d revoked tokens are listed in %s", len(self._known[1] or ()), path)
-        return self._known[1]
+            self.known = None
+        return self.known
 
 
 def _version(status: os.stat_result) -> _Version:
     return (status.st_mtime_ns, status.st_ino, status.st_size, status.st_dev)
 
 
-def _read(path: Path) -> tuple[_Version, frozenset[str]]:
+def _read(path: Path) -> _Known:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:
@@ -87,8 +131,17 @@ def _read(path: Path) -> tuple[_Version, frozenset[str]]:
         data = file.read(FILE_LIMIT + 1)
     if len(data) > FILE_LIMIT:
         raise HoopjumpError(f"{path}: larger than {FILE_LIMIT} bytes", "a token that has ended need not be listed")
+    # What is behind the last newline may be the beginning of a name.
+    end = data.rfind(b"\n") + 1
     try:
-        lines = (line.strip() for line in data.decode().splitlines())
-        return _version(status), frozenset(line for line in lines if line and not line.startswith("#"))
+        whole, begun = _names(data[:end].decode()), _names(data[end:].decode())
     except UnicodeDecodeError as error:
         raise HoopjumpError(f"{path}: not UTF-8 text") from error
+    if begun:
+        log.warning("%s: its last line has no end; it refuses tokens, and ends no login until it has", path)
+    return _Known(_version(status), whole | begun, whole)
+
+
+def _names(text: str) -> frozenset[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return frozenset(short(line) for line in lines if line and not line.startswith("#"))

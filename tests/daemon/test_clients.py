@@ -14,6 +14,7 @@ from hoopjump.daemon.wishes import RefusedError, Wish
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.request import SessionRequest
 from hoopjump.decision.session import Role, decide_session
+from hoopjump.decision.token_mark import TokenMark
 from hoopjump.decision.values import Presented, RefusedToken, Token
 
 ISSUER = "https://idp.example.com"
@@ -69,7 +70,7 @@ def wish(*, token: bool = True, concealed: bool = True) -> Wish:
 
 
 def token(issuer: str = ISSUER) -> Token:
-    return Token(issuer, "s", "alice", "subject", (), 2_000_000_000, None)
+    return Token(issuer, "s", "alice", "subject", (), 2_000_000_000, None, TokenMark(issuer))
 
 
 def handed(clients: Clients, told: Wish, presented: Presented, role: Role = BASH) -> bytes:

@@ -23,13 +23,15 @@ from hoopjump.decision.presented import (
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.rules import first_failed
 from hoopjump.decision.token import VerifiedToken
+from hoopjump.decision.token_mark import TokenMark
 from hoopjump.decision.values import Access, Presented, RefusedToken, Token, Verdict
 from tests.decision.conftest import KINDS, Keys
 from tests.decision.forge import Ed25519, Forged, blob, options, string
 from tests.decision.test_decide import ALICE, DIRECTORY, HOOP, NOW, POLICY
 
 PERMITS = (("permit-port-forwarding", b""), ("permit-pty", b""))
-TOKEN = Token("https://ca.example.com", "auth0|1", "auth0|1", "subject", ("dev",), NOW + 300, "j1")
+MARK = TokenMark("https://ca.example.com", "j1", "thumbprint", "ca-1")
+TOKEN = Token("https://ca.example.com", "auth0|1", "auth0|1", "subject", ("dev",), NOW + 300, "j1", MARK)
 BOBS = replace(TOKEN, user="auth0|2")
 EXPIRED = RefusedToken(Reason.TOKEN_EXPIRED, "exp 1, now 2")
 
@@ -37,7 +39,7 @@ EXPIRED = RefusedToken(Reason.TOKEN_EXPIRED, "exp 1, now 2")
 def verified(**claims: Any) -> VerifiedToken:
     """A token whose signature and claims hold."""
     all_claims = {"iss": "https://ca.example.com", "sub": "auth0|1", "exp": NOW + 270, "jti": "j1", **claims}
-    return VerifiedToken("auth0|1", ("dev",), 0, NOW + 300, "thumbprint", all_claims)
+    return VerifiedToken("auth0|1", ("dev",), 0, NOW + 300, "thumbprint", all_claims, "ca-1")
 
 
 def certificate(extensions: bytes | None = None) -> Certificate:

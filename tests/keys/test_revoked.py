@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,13 @@ import pytest
 
 from hoopjump.config import TokenIssuerSection
 from hoopjump.decision.jose import TokenError
+from hoopjump.decision.token_mark import TokenMark
 from hoopjump.errors import HoopjumpError
 from hoopjump.keys.keysets import KeySets
-from tests.keys.provider import Provider
+from tests.keys.provider import Provider, TokenKey
+
+CA = "https://ca.example.com"
+CA_KEY = TokenKey("binding")
 
 
 @pytest.fixture
@@ -86,3 +92,130 @@ def test_a_list_that_is_not_there_stops_the_start(idp: Provider, tmp_path: Path)
     section = TokenIssuerSection.model_validate(idp.section(revoked=str(tmp_path / "absent")))
     with pytest.raises(HoopjumpError, match="No such file"):
         KeySets([section])
+
+
+# -- The token for which another one was issued ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def both(idp: Provider, listed: Path, tmp_path: Path) -> KeySets:
+    """The provider with its list, and a hoopjump-ca without one."""
+    keys = tmp_path / "ca.jwks"
+    keys.write_text(json.dumps({"keys": [CA_KEY.jwk]}))
+    ca = {"issuer": CA, "audiences": ["hoopjump"], "keys": f"file:{keys}", "bound": True}
+    sections = (idp.section(revoked=str(listed)), ca)
+    return KeySets([TokenIssuerSection.model_validate(section) for section in sections])
+
+
+def issued_for(idp: Provider, **orig: str) -> bytes:
+    """A token of hoopjump-ca."""
+    return CA_KEY.sign(idp.claims(iss=CA, orig={"iss": idp.issuer, "sub": "auth0|alice", **orig}))
+
+
+def test_the_provider_s_own_list_refuses_what_was_issued_for_its_tokens(
+    both: KeySets, idp: Provider, listed: Path
+) -> None:
+    """Of no other provider, whose names may be the same."""
+    bound, other = issued_for(idp, jti="stolen"), issued_for(idp, iss="https://else.example.com", jti="stolen")
+    assert [outcome(both, one) for one in (bound, other)] == ["auth0|alice"] * 2
+    listed.write_text("stolen\n")
+    assert [outcome(both, one) for one in (bound, other)] == ["token-revoked", "auth0|alice"]
+
+
+def test_the_provider_s_own_list_must_be_readable_for_them_too(both: KeySets, idp: Provider, listed: Path) -> None:
+    """Each of its tokens may be on it; those of others are not refused."""
+    listed.unlink()
+    assert outcome(both, issued_for(idp, jti="any")) == "token-revoked"
+    assert outcome(both, issued_for(idp)) == "token-revoked"
+    assert outcome(both, issued_for(idp, iss="https://else.example.com", jti="any")) == "auth0|alice"
+
+
+# -- What ends those who are in ----------------------------------------------------------------------------------------
+
+
+def taken_back(keysets: KeySets, mark: TokenMark) -> str | None:
+    """What a look at the lists says."""
+    keysets.revoked.look()
+    assert keysets.revoked.any_whole or keysets.revoked.taken_back(mark) is None
+    return keysets.revoked.taken_back(mark)
+
+
+@pytest.mark.parametrize(
+    ("mark", "found"),
+    [
+        (TokenMark("{idp}", "stolen"), "stolen"),
+        (TokenMark("{idp}", "other", original_issuer="https://else.example.com", original_id="stolen"), "stolen"),
+        (TokenMark(CA, "x", original_issuer="{idp}", original_id="stolen"), "stolen"),
+        (TokenMark("{idp}", "other"), None),
+        (TokenMark("{idp}", None), None),
+        (TokenMark(CA, "stolen"), None),
+        (TokenMark("https://else.example.com", "stolen"), None),
+        (TokenMark(CA, "stolen", original_issuer="https://else.example.com", original_id="stolen"), None),
+        (TokenMark(CA, "stolen", original_issuer="{idp}"), None),
+    ],
+)
+def test_a_listed_name_counts_for_its_issuer_alone(
+    both: KeySets, idp: Provider, listed: Path, mark: TokenMark, found: str | None
+) -> None:
+    """The same name of another issuer's is somebody else's."""
+    original = idp.issuer if mark.original_issuer == "{idp}" else mark.original_issuer
+    issuer = idp.issuer if mark.issuer == "{idp}" else mark.issuer
+    mark = replace(mark, issuer=issuer, original_issuer=original)
+    assert taken_back(both, mark) is None
+    listed.write_text("other-one\nstolen\n")
+    assert taken_back(both, mark) == found
+
+
+@pytest.mark.parametrize(
+    "harm", ["gone", "open to others", "no text", "too large", "empty", "cut short", "a directory", "begun", "comment"]
+)
+def test_a_list_that_is_not_whole_ends_nobody(keysets: KeySets, idp: Provider, listed: Path, harm: str) -> None:
+    """The attack would be to lock everybody out with it; once the name stands there, it ends."""
+    mark = TokenMark(idp.issuer, "tok-1")
+    if harm in ("gone", "a directory"):
+        listed.unlink()
+        if harm == "a directory":
+            listed.mkdir()
+    content = {
+        "open to others": b"tok-1\n",
+        "no text": b"tok-1\n\xff\n",
+        "too large": b"tok-1\n" * 200_000,
+        "empty": b"",
+        "cut short": b"tok-0\ntok-1",  # of tok-11
+        "begun": b"tok-1",
+        "comment": b"# tok-1\n",
+    }
+    if harm in content:
+        listed.write_bytes(content[harm])
+    if harm == "open to others":
+        listed.chmod(0o666)
+    assert taken_back(keysets, mark) is None
+    if harm == "a directory":
+        listed.rmdir()
+    listed.write_bytes(b"tok-1\n")
+    listed.chmod(0o644)
+    assert taken_back(keysets, mark) == "tok-1"
+    listed.write_bytes(b"tok-2\n")
+    assert taken_back(keysets, mark) is None
+
+
+def test_a_name_on_a_line_without_an_end_refuses_tokens_and_is_told(
+    keysets: KeySets, idp: Provider, listed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As before; that it ends nobody yet stands in the log."""
+    listed.write_text("stolen")
+    with caplog.at_level(logging.WARNING):
+        assert outcome(keysets, idp.token(jti="stolen")) == "token-revoked"
+    assert "its last line has no end" in caplog.text
+    assert taken_back(keysets, TokenMark(idp.issuer, "stolen")) is None
+
+
+def test_a_name_that_is_kept_as_its_hash_is_found_on_the_list(keysets: KeySets, idp: Provider, listed: Path) -> None:
+    """Lists have names as the issuer gave them."""
+    name = "\u00fc" * 400
+    mark = keysets.verify(idp.token(jti=name), time.time()).mark
+    assert mark.token_id is not None
+    assert mark.token_id != name
+    listed.write_text(f"{name}\n", encoding="utf-8")
+    assert outcome(keysets, idp.token(jti=name)) == "token-revoked"
+    assert taken_back(keysets, mark) == mark.token_id

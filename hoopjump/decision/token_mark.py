@@ -1,0 +1,35 @@
+"""By what a token can be taken back after it has let somebody in: names, which are worth nothing to who reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+NAME_LIMIT: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMark:
+    """A verified token by its names, each as :func:`short` has it.
+
+    ``token_id`` is its ``jti``; ``key`` the thumbprint of the key that signed it, ``kid`` that key's name in the set;
+    ``original_issuer`` and ``original_id`` are those of the token for which it was issued (``orig``), if they are told.
+    """
+
+    issuer: str
+    token_id: str | None = None
+    key: str = ""
+    kid: str | None = None
+    original_issuer: str | None = None
+    original_id: str | None = None
+
+
+def short(name: str) -> str:
+    """A name in at most 255 characters of printable ASCII: itself, as names usually are, or else its SHA-256.
+
+    What is kept of a login is thereby bounded, whatever an issuer puts into its tokens.
+    """
+    if len(name) <= NAME_LIMIT and name.isascii() and name.isprintable():
+        return name
+    return f"sha256:{sha256(name.encode('utf-8', 'backslashreplace')).hexdigest()}"
