@@ -10,23 +10,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
-import requests
-import urllib3.exceptions
-
-from hoopjump import __version__
 from hoopjump.config import ConfigError, GatewaySection
+from hoopjump.decision.reasons import printable
 from hoopjump.errors import HoopjumpError
-from hoopjump.gateway.deadline import Deadline, DeadlineAdapter
+from hoopjump.http.deadline import Deadline, DeadlineAdapter
+from hoopjump.http.exchange import ExchangeError, Fault, exchange, new_session, read_body
 
 RESPONSE_LIMIT: Final = 16 * 1024 * 1024
-_CHUNK: Final = 64 * 1024
 _NOTE_LIMIT: Final = 200
 
-Kind = Literal["unreachable", "slow", "tls", "status", "garbage"]
+Kind = Fault | Literal["status"]
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
@@ -59,25 +55,11 @@ class GatewayClient:
         self.base_url = section.api_url.rstrip("/") + "/api"
         self.pool = pool
         self._key = api_key
-        self._connect_timeout = section.connect_timeout
-        self._read_timeout = section.read_timeout
-        self._verify: bool | str = str(section.ca_file) if section.ca_file else True
-        static = "|" in api_key or api_key.startswith("xapi-")
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._session.headers.clear()
-        self._session.headers.update(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": f"hoopjump/{__version__}",
-                **({"Api-Key": api_key} if static else {"Authorization": f"Bearer {api_key}"}),
-            }
-        )
+        self._timeouts = (section.connect_timeout, section.read_timeout)
         adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._session = new_session(adapter, section.ca_file)
+        static = "|" in api_key or api_key.startswith("xapi-")
+        self._session.headers.update({"Api-Key": api_key} if static else {"Authorization": f"Bearer {api_key}"})
 
     def get(self, *path: str, query: Mapping[str, str] | None = None) -> Json:
         """The JSON of a 200 answer; path segments are quoted. Raises :class:`GatewayError`."""
@@ -102,7 +84,7 @@ class GatewayClient:
     def _call(
         self, method: str, path: tuple[str, ...], query: Mapping[str, str] | None, body: Mapping[str, Any] | None = None
     ) -> tuple[int, bytes]:
-        with Deadline(self._connect_timeout + self._read_timeout) as deadline:
+        with Deadline(sum(self._timeouts)) as deadline:
             try:
                 return self._once(method, path, query, body, deadline)
             except GatewayError as error:
@@ -120,66 +102,15 @@ class GatewayClient:
         body: Mapping[str, Any] | None,
         deadline: Deadline,
     ) -> tuple[int, bytes]:
-        try:
-            status, answer = self._exchange(method, path, query, body)
-        except GatewayError as error:
-            # Whatever a connection that was cut in the middle looks like.
-            if deadline.cut:
-                raise self._slow(_what(method, path)) from error
-            raise
-        if deadline.cut:
-            raise self._slow(_what(method, path))
-        return status, answer
-
-    def _exchange(
-        self, method: str, path: tuple[str, ...], query: Mapping[str, str] | None, body: Mapping[str, Any] | None
-    ) -> tuple[int, bytes]:
         url = "/".join((self.base_url, *(quote(segment, safe="@") for segment in path)))
-        what = _what(method, path)
         try:
-            with self._session.request(
-                method,
-                url,
-                params=query,
-                json=body,
-                timeout=(self._connect_timeout, self._read_timeout),
-                verify=self._verify,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return response.status_code, self._body(response, what)
-        except requests.exceptions.SSLError as error:
+            with exchange(self._session, method, url, deadline, self._timeouts, params=query, json=body) as response:
+                return response.status_code, read_body(response, RESPONSE_LIMIT)
+        except ExchangeError as error:
+            trust = "set gateway.ca_file to the PEM file of the CA that signed the gateway's certificate"
             raise GatewayError(
-                "tls",
-                f"{what}: TLS failed: {_cause(error)}",
-                "set gateway.ca_file to the PEM file of the CA that signed the gateway's certificate",
+                error.kind, f"{_what(method, path)}: {error}", trust if error.kind == "tls" else ""
             ) from error
-        except requests.exceptions.ConnectTimeout as error:
-            raise GatewayError("unreachable", f"{what}: no connection within {self._connect_timeout:g} s") from error
-        except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
-            raise self._slow(what) from error
-        except (requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError) as error:
-            raise GatewayError("unreachable", f"{what}: {_cause(error)}") from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise GatewayError("garbage", f"{what}: {_cause(error)}") from error
-        except OSError as error:
-            # requests reports a CA file that is missing or no PEM as a plain OSError.
-            raise GatewayError("tls", f"{what}: {_cause(error)}", "check gateway.ca_file") from error
-
-    def _body(self, response: requests.Response, what: str) -> bytes:
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise GatewayError("garbage", f"{what}: the answer is compressed, though that was not asked for")
-        parts: list[bytes] = []
-        size = 0
-        while chunk := response.raw.read1(_CHUNK):
-            parts.append(chunk)
-            size += len(chunk)
-            if size > RESPONSE_LIMIT:
-                raise GatewayError("garbage", f"{what}: the answer is larger than {RESPONSE_LIMIT} bytes")
-        return b"".join(parts)
-
-    def _slow(self, what: str) -> GatewayError:
-        return GatewayError("slow", f"{what}: no complete answer within {self._read_timeout:g} s")
 
     def _expect_ok(self, method: str, path: tuple[str, ...], status: int, body: bytes) -> Json:
         what = _what(method, path)
@@ -194,7 +125,7 @@ class GatewayClient:
             raise GatewayError(
                 "garbage", f"{what}: 404, and not by a gateway", "gateway.api_url goes without /api", status
             )
-        text = f": {_printable(note).replace(self._key, '***')}" if note else ""
+        text = f": {printable(note.replace(self._key, '***'), _NOTE_LIMIT)}" if note else ""
         hint = {
             401: "the API key is unknown, revoked or its owner is inactive",
             403: "the API key needs the group auditor",
@@ -204,25 +135,6 @@ class GatewayClient:
 
 def _what(method: str, path: tuple[str, ...]) -> str:
     return f"gateway: {method} /api/{'/'.join(quote(segment, safe='@|:+') for segment in path)}"
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, without the addresses of Python objects that urllib3 puts into its messages."""
-    reason: BaseException = error
-    while True:
-        inner = getattr(reason, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((part for part in reason.args if isinstance(part, BaseException)), None)
-        if inner is None or inner is reason:
-            break
-        reason = inner
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return _printable(re.sub(r"<[^<>]*object at 0x[0-9a-f]+>:? *|\w+\([^()]*\): ", "", text))
-
-
-def _printable(text: str) -> str:
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    return shown if len(shown) <= _NOTE_LIMIT else shown[:_NOTE_LIMIT] + "…"
 
 
 def _message(body: bytes) -> str | None:

@@ -10,20 +10,19 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import ClassVar, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
-import urllib3.exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import create_connection
 
-from hoopjump import __version__
 from hoopjump.decision.jwk import SET_LIMIT
 from hoopjump.decision.reasons import printable
 from hoopjump.errors import HoopjumpError
-from hoopjump.gateway.deadline import Deadline, DeadlineAdapter, Held
+from hoopjump.http.deadline import Deadline, DeadlineAdapter, Held
+from hoopjump.http.exchange import ExchangeError, exchange, new_session, read_body
 from hoopjump.keys.addresses import is_public
 
 CONNECT_SECONDS: Final = 1.0
@@ -31,7 +30,6 @@ TOTAL_SECONDS: Final = 3.0
 ADDRESSES: Final = 3
 REDIRECTS: Final = 3
 ETAG_LIMIT: Final = 256
-_CHUNK: Final = 64 * 1024
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -64,17 +62,11 @@ def fetch(url: str, way: Way, etag: str | None = None) -> Document:
     Redirects are followed within one origin (scheme, host and port) only.
     """
     place = urlsplit(url)
-    with _session(way) as session, Deadline(TOTAL_SECONDS) as deadline:
+    adapter = DeadlineAdapter(max_retries=0) if way.allow_private else _PublicAdapter(max_retries=0)
+    with new_session(adapter, way.ca_file) as session, Deadline(TOTAL_SECONDS) as deadline:
         for _ in range(REDIRECTS + 1):
-            try:
-                answer = _once(session, place.geturl(), way, etag)
-            except FetchError as error:
-                if deadline.cut:
-                    raise FetchError(f"{place.geturl()}: no whole answer within {TOTAL_SECONDS:g} s") from error
-                raise
-            # A connection that was cut can look like an answer that has ended.
-            if deadline.cut:
-                raise FetchError(f"{place.geturl()}: no whole answer within {TOTAL_SECONDS:g} s")
+            check_url(place.geturl(), way)
+            answer = _once(session, place.geturl(), etag, deadline)
             if isinstance(answer, Document):
                 return answer
             target = urlsplit(urljoin(place.geturl(), answer))
@@ -107,69 +99,25 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
         return "", None, None
 
 
-def _session(way: Way) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers.clear()
-    session.headers.update(
-        {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"hoopjump/{__version__}"}
-    )
-    adapter = DeadlineAdapter(max_retries=0) if way.allow_private else _PublicAdapter(max_retries=0)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
-
-
-def _once(session: requests.Session, url: str, way: Way, etag: str | None) -> Document | str:
+def _once(session: requests.Session, url: str, etag: str | None, deadline: Deadline) -> Document | str:
     """The document, or where a redirect leads."""
-    check_url(url, way)
+    known = {"If-None-Match": etag} if etag else {}
     try:
-        with session.get(
-            url,
-            headers={"If-None-Match": etag} if etag else {},
-            timeout=(CONNECT_SECONDS, TOTAL_SECONDS),
-            verify=str(way.ca_file) if way.ca_file else True,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+        with exchange(session, "GET", url, deadline, (CONNECT_SECONDS, TOTAL_SECONDS), headers=known) as response:
             if response.status_code in (301, 302, 303, 307, 308):
                 return response.headers.get("Location", "")
             if response.status_code != 200 and not (response.status_code == 304 and etag):
                 raise FetchError(f"{url}: status {response.status_code}")
             named = response.headers.get("ETag")
             return Document(
-                _body(response, url) if response.status_code == 200 else None,
+                read_body(response, SET_LIMIT) if response.status_code == 200 else None,
                 named if named and len(named) <= ETAG_LIMIT and named.isascii() and named.isprintable() else None,
                 response.headers.get("Cache-Control"),
                 response.headers.get("Age"),
             )
-    except requests.exceptions.SSLError as error:
-        hint = "set ca_file of the issuer to the PEM file of the CA that signed the provider's certificate"
-        raise FetchError(f"{url}: TLS failed: {_cause(error)}", hint) from error
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise FetchError(f"{url}: {_cause(error)}") from error
-
-
-def _body(response: requests.Response, url: str) -> bytes:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise FetchError(f"{url}: the answer is compressed, though that was not asked for")
-    body = b""
-    while chunk := response.raw.read1(_CHUNK):
-        body += chunk
-        if len(body) > SET_LIMIT:
-            raise FetchError(f"{url}: the answer is larger than {SET_LIMIT} bytes")
-    length = response.headers.get("Content-Length")
-    if length is not None and length != str(len(body)):
-        raise FetchError(f"{url}: the answer was cut short")
-    return body
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, since urllib3's own messages hold addresses of Python objects."""
-    reason: BaseException = error
-    while isinstance(inner := getattr(reason, "reason", None) or next(iter(reason.args), None), BaseException):
-        reason = inner
-    return printable(getattr(reason, "strerror", None) or str(reason).rpartition(">: ")[2] or type(reason).__name__)
+    except ExchangeError as error:
+        trust = "set ca_file of the issuer to the PEM file of the CA that signed the provider's certificate"
+        raise FetchError(f"{url}: {error}", trust if error.kind == "tls" else "") from error
 
 
 class _Public(Held):
@@ -212,6 +160,4 @@ class _PublicTlsPool(HTTPSConnectionPool):
 
 
 class _PublicAdapter(DeadlineAdapter):
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PublicPool, "https": _PublicTlsPool}
+    pools: ClassVar = {"http": _PublicPool, "https": _PublicTlsPool}

@@ -11,7 +11,8 @@ import contextlib
 import os
 import socket
 import threading
-from typing import Any, Final, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -24,6 +25,7 @@ class Deadline:
     """The limit, in seconds, of the call that this thread makes inside the context, to a :class:`DeadlineAdapter`."""
 
     def __init__(self, seconds: float) -> None:
+        self.seconds: Final = seconds
         self.cut = False
         """Whether the connection was shut down because the time was up."""
         self._lock = threading.Lock()
@@ -116,7 +118,16 @@ class _TlsPool(HTTPSConnectionPool):
 class DeadlineAdapter(HTTPAdapter):
     """The transport of a :class:`requests.Session` whose calls heed a :class:`Deadline`."""
 
+    pools: ClassVar[Mapping[str, type[HTTPConnectionPool]]] = {"http": _Pool, "https": _TlsPool}
+    """By scheme; their connections are :class:`Held`."""
+
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
         """Make pools of connections that can be cut."""
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        self.poolmanager.pool_classes_by_scheme = dict(self.pools)
+
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
+        """So can those to a proxy."""
+        manager = super().proxy_manager_for(*arguments, **options)
+        manager.pool_classes_by_scheme = dict(self.pools)
+        return manager
