@@ -20,7 +20,7 @@ def test_an_answer_that_drips_is_cut(monkeypatch: pytest.MonkeyPatch, proxied: b
             monkeypatch.setenv("HTTP_PROXY", url)
             monkeypatch.setenv("http_proxy", url)
             url = "http://idp.example.com"
-        with pytest.raises(IdentityError, match="no whole answer within 0.5 s") as caught:
+        with pytest.raises(IdentityError, match=r"no whole answer within 0\.5 s") as caught:
             http.Http(allow_http=True).get(f"{url}/token")
         assert caught.value.code == "provider-unreachable"
         assert len(calls) == 1
