@@ -3,62 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import socket
 import ssl
 import threading
-from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-LOOPBACK: Final = "127.0.0.1"
-_DAY: Final = datetime.timedelta(days=1)
-
-
-class Authority:
-    """A CA of TLS servers."""
-
-    def __init__(self, name: str) -> None:
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        constraints = x509.BasicConstraints(ca=True, path_length=0)
-        certificate = self._builder(self._name, self._key.public_key()).add_extension(constraints, critical=True)
-        self.pem = certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    def issue(self, directory: Path, address: str = LOOPBACK, *, expired: bool = False) -> ssl.SSLContext:
-        """A server's side of TLS with a certificate for an address; ``directory`` holds it while it is read."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
-        alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-        builder = self._builder(name, key.public_key(), expired=expired).add_extension(alternative, critical=False)
-        file = directory / "server.pem"
-        file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
-
-    def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, expired: bool = False
-    ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 2 * _DAY)
-            .not_valid_after(now - _DAY if expired else now + _DAY)
-        )
+from tests.tls import LOOPBACK
 
 
 class Front:

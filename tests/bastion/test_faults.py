@@ -27,10 +27,11 @@ from hoopjump.dev.gateway import UserSpec
 from hoopjump.dev.identities import Identity
 from hoopjump.dev.services import wait_for
 from tests.bastion.below import principals_hooks
-from tests.bastion.front import LOOPBACK, Authority, Front
+from tests.bastion.front import Front
 from tests.bastion.told import Told, explained, told
 from tests.bastion.ways import PROMPT, started, status_of, typed
 from tests.conftest import need_bastion
+from tests.tls import LOOPBACK, Authority
 
 _numbers = itertools.count(1)
 
@@ -194,8 +195,7 @@ def encrypted(front: Front, authority: Authority) -> Iterator[Bastion]:
     place = Place.here().parent
     directory = Path(tempfile.mkdtemp(prefix="tls-", dir=place))
     directory.chmod(0o755)
-    file = directory / "ca.pem"
-    file.write_bytes(authority.pem)
+    file = authority.write(directory / "ca.pem")
     section = {"api_url": f"https://{LOOPBACK}:{front.port}", "ca_file": str(file)}
     with Bastion(settings={"gateway": section}) as running:
         front.target = int(running.gateway.api_url.rpartition(":")[2])

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import socket
-import ssl
 import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from hoopjump.config import ConfigError
 from hoopjump.gateway import client as client_module
 from hoopjump.gateway.client import GatewayClient, GatewayError
 from tests.gateway.replay import KEY, Replay, body, replay, section
+from tests.tls import Authority
 
 
 def failure(client: GatewayClient, *path: str) -> GatewayError:
@@ -297,44 +291,11 @@ def test_url_with_a_password_is_refused() -> None:
         GatewayClient(section("http://eve:eve@127.0.0.1:1"), KEY)
 
 
-def certificate(directory: Path, name: str, host: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context for a host, and the PEM file of the CA that signed its certificate: itself."""
-    """A self-signed TLS certificate for ``host``: the server's context, and the PEM file to trust it by."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    address: x509.GeneralName
-    try:
-        address = x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        address = x509.DNSName(host)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = directory / f"{name}.pem"
-    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = directory / f"{name}.key"
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, private)
-    return context, pem
-
-
 def test_tls_with_our_ca_file_is_accepted(tmp_path: Path) -> None:
     """A private CA is trusted by gateway.ca_file."""
-    context, pem = certificate(tmp_path, "good", "127.0.0.1")
-    with replay(context) as scene:
+    authority = Authority()
+    pem = authority.write(tmp_path / "ca.pem")
+    with replay(authority.issue(tmp_path)) as scene:
         scene.play("serverinfo")
         answer: Any = GatewayClient(section(scene.url, ca_file=pem), KEY).get("serverinfo")
         assert answer["version"] == "0.0.0-e939597"
@@ -343,12 +304,11 @@ def test_tls_with_our_ca_file_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", ["unknown CA", "other CA", "other host"])
 def test_wrong_tls_certificate_is_refused(tmp_path: Path, case: str) -> None:
     """Nothing is asked over a connection whose other end is not proven to be the gateway."""
-    context, pem = certificate(tmp_path, "server", "127.0.0.1" if case != "other host" else "elsewhere.test")
-    if case == "other CA":
-        pem = certificate(tmp_path, "other", "127.0.0.1")[1]
-    with replay(context) as scene:
+    authority = Authority()
+    trusted = Authority() if case == "other CA" else authority
+    settings = {} if case == "unknown CA" else {"ca_file": trusted.write(tmp_path / "ca.pem")}
+    with replay(authority.issue(tmp_path, "elsewhere.test" if case == "other host" else "127.0.0.1")) as scene:
         scene.play("serverinfo")
-        settings = {} if case == "unknown CA" else {"ca_file": pem}
         error = failure(GatewayClient(section(scene.url, **settings), KEY))
         assert error.kind == "tls"
         assert "ca_file" in error.hint
@@ -361,8 +321,7 @@ def test_useless_ca_file_is_named(tmp_path: Path, content: str | None) -> None:
     pem = tmp_path / "ca.pem"
     if content is not None:
         pem.write_text(content)
-    context, _ = certificate(tmp_path, "server", "127.0.0.1")
-    with replay(context) as scene:
+    with replay(Authority().issue(tmp_path)) as scene:
         error = failure(GatewayClient(section(scene.url, ca_file=pem), KEY))
     assert error.kind == "tls"
     assert "ca_file" in error.hint

@@ -15,7 +15,7 @@ import pytest
 
 from hoopjump.gateway.client import GatewayClient, GatewayError
 from tests.gateway.replay import KEY, Replay, section
-from tests.gateway.test_client import certificate
+from tests.tls import Authority
 
 HEADER = b"HTTP/1.1 200 OK\r\nX-Endless: "
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -68,8 +68,9 @@ def test_an_answer_that_drips_is_slow_wherever_it_is(
     first: bytes, drop: bytes, server_tls: bool, client_tls: bool, tmp_path: Path
 ) -> None:
     """Each byte comes within the read timeout, and the call ends all the same, is not repeated and leaves no thread."""
-    context, pem = certificate(tmp_path, "server", "127.0.0.1")
-    with dripping(first, drop, context if server_tls else None) as (port, calls):
+    authority = Authority()
+    pem = authority.write(tmp_path / "ca.pem")
+    with dripping(first, drop, authority.issue(tmp_path) if server_tls else None) as (port, calls):
         url = f"http{'s' if client_tls else ''}://127.0.0.1:{port}"
         client = GatewayClient(section(url, connect_timeout=1.0, read_timeout=1.0, ca_file=pem), KEY)
         with pytest.raises(GatewayError) as caught:

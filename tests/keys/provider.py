@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from hoopjump.cli.token_key import Signer
 from hoopjump.decision.jose import encode_segment
 from hoopjump.decision.jwk import public_members, thumbprint
+from tests.tls import Authority
 
 JWKS = "/jwks"
 DISCOVERY = "/.well-known/openid-configuration"
@@ -124,33 +118,10 @@ class Provider:
         return {**usual, **changes}
 
 
-def _authority(directory: Path) -> tuple[Path, Path]:
-    """The files of a CA, and of a server certificate for 127.0.0.1 and localhost with its key."""
-    now = datetime.now(UTC)
-
-    def build(name: str, issuer: str, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> x509.CertificateBuilder:
-        names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, issuer)]
-        builder = x509.CertificateBuilder(names[1], names[0], key.public_key(), x509.random_serial_number())
-        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
-        return builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
-
-    root, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = build("test CA", "test CA", root, ca=True).sign(root, hashes.SHA256())
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")])
-    server = build("provider", "test CA", leaf, ca=False).add_extension(names, critical=False)
-    certificate = server.sign(root, hashes.SHA256())
-    ca_file, server_file = directory / "provider-ca.pem", directory / "provider.pem"
-    ca_file.write_bytes(authority.public_bytes(Encoding.PEM))
-    private = leaf.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    server_file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    ca_file.chmod(0o644)
-    return ca_file, server_file
-
-
 @contextmanager
 def provider(directory: Path) -> Iterator[Provider]:
     """A running provider, its files in ``directory``."""
-    ca_file, server_file = _authority(directory)
+    authority = Authority()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -190,10 +161,9 @@ def provider(directory: Path) -> Iterator[Provider]:
                 super().finish_request(tls, client_address)
 
     stopping = threading.Event()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(server_file)
+    context = authority.issue(directory, "127.0.0.1", "localhost")
     server = Server(("127.0.0.1", 0), Handler)
-    served = Provider(server.server_address[1], ca_file)
+    served = Provider(server.server_address[1], authority.write(directory / "provider-ca.pem"))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
