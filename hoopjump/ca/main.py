@@ -29,6 +29,8 @@ from hoopjump.config import ConfigError, load_as
 from hoopjump.daemon import bounds, logs, systemd
 from hoopjump.decision.keys import fingerprint
 from hoopjump.errors import HoopjumpError
+from hoopjump.keys.dropped import DroppedKeys
+from hoopjump.keys.kept import KeptSets
 from hoopjump.keys.keysets import KeySets
 
 EX_FAILURE: Final = 1
@@ -50,7 +52,8 @@ class CertificateService:
         signer = TokenSigner.open(config.token.key) if config.token is not None else None
         self._issuing = Issuing(config.certificate, self._authority, config.token, signer)
         self._tls = tls_context(config.server)
-        self._keys = KeySets(config.issuer)
+        directory = config.server.keys_dir
+        self._keys = KeySets(config.issuer, DroppedKeys(directory), KeptSets(directory))
 
     @property
     def authority(self) -> str:

@@ -30,7 +30,7 @@ _TCP: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})\Z")
 
 
 class ServerSection(Section):
-    """Where hoopjump-ca listens."""
+    """Where hoopjump-ca listens, and where it keeps what outlasts a restart."""
 
     url: str = Field(
         description="URL of the service as its clients write it, without a slash at the end; proofs are made for it.",
@@ -57,6 +57,10 @@ class ServerSection(Section):
     )
     request_time: Seconds = Field(
         default=20.0, description="Seconds that a connection may take, from its TLS handshake to the end of the answer."
+    )
+    keys_dir: AbsolutePath = Field(
+        default=Path("/var/lib/hoopjump-ca"),
+        description="Directory of the issuers' last keys and of dropped ones.",
     )
 
     @property

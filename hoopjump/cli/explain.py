@@ -30,7 +30,7 @@ from hoopjump.decision.values import Access, Answer, LoginRequest, Lookup, Polic
 from hoopjump.errors import HoopjumpError
 from hoopjump.gateway.client import GatewayClient
 from hoopjump.gateway.directory import Directory
-from hoopjump.keys.dropped import DROPPED_KEYS
+from hoopjump.keys.dropped import DroppedKeys
 from hoopjump.keys.keysets import KeySets
 
 # What stands in an event's head, or in the trace below it.
@@ -98,7 +98,7 @@ def _decide(config: Config, file: str, request: LoginRequest, api_key: str | Non
 def _embedded(config: Config, certificate: Certificate, policy: Policy) -> Presented:
     if not wants_token(certificate, policy):
         return None
-    keysets = KeySets(config.tokens.issuer, config.daemon.state_dir / DROPPED_KEYS)
+    keysets = KeySets(config.tokens.issuer, DroppedKeys(config.daemon.keys_dir))
     try:
         token = embedded_token(certificate)
         if token is None:

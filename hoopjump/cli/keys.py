@@ -6,35 +6,44 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
+from hoopjump.ca.settings import DEFAULT_PATH, CaConfig
 from hoopjump.cli import daemon_socket, output
-from hoopjump.config import load
+from hoopjump.config import load, load_as
 from hoopjump.daemon.wire import Pair
 from hoopjump.errors import HoopjumpError
+from hoopjump.keys.aside import KeysAside
 
 # A provider has a few seconds for each of two answers.
 SECONDS: Final = 15.0
 
 
+_CA_OPTION = click.option("--ca", "of_ca", is_flag=True, help="The keys of hoopjump-ca, whose --config is ca.toml.")
+
+
 @click.group()
 def keys() -> None:
-    """The keys of the issuers of tokens, as the daemon has them.
+    """The keys of the issuers of tokens, as hoopjumpd has them, or hoopjump-ca.
 
     Example, when a provider's key has been stolen: `hoopjump keys drop KID` stops it at once, and then
-    `hoopjump logins end` ends the logins that it let in.
+    `hoopjump logins end` ends the logins that it let in. `hoopjump keys drop --ca KID` does it at a hoopjump-ca.
     """
 
 
 @keys.command("list")
+@_CA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def list_(ctx: click.Context, as_json: bool) -> None:
+def list_(ctx: click.Context, of_ca: bool, as_json: bool) -> None:
     """List the keys of all issuers.
 
     STATE: `fresh`; `kept` while the provider cannot be asked; `refused` when that has lasted too long, or there never
     was an answer; `secret` is a shared one.
+
+    With --ca, run it as root on the machine of hoopjump-ca: it shows what that has written down.
     """
-    _show(_ask(ctx, "list"), as_json)
+    _show(_of_ca(ctx).rows() if of_ca else _ask(ctx, "list")["issuers"], as_json)
 
 
 @keys.command()
@@ -43,33 +52,39 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def refresh(ctx: click.Context, as_json: bool) -> None:
     """Ask all providers for their keys now.
 
-    Exit status 1 when one of them did not answer.
+    Exit status 1 when one of them did not answer. hoopjump-ca asks when it is restarted.
     """
-    answer = _ask(ctx, "refresh")
-    _show(answer, as_json)
-    if any(row["fault"] for row in answer["issuers"]):
+    rows = _ask(ctx, "refresh")["issuers"]
+    _show(rows, as_json)
+    if any(row["fault"] for row in rows):
         ctx.exit(output.EXIT_FAILURE)
 
 
 @keys.command()
 @click.argument("kid")
+@_CA_OPTION
 @click.option("--undo", is_flag=True, help="Take a drop back.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def drop(ctx: click.Context, kid: str, undo: bool, as_json: bool) -> None:
+def drop(ctx: click.Context, kid: str, of_ca: bool, undo: bool, as_json: bool) -> None:
     """Have the key KID (its name, or its thumbprint) verify nothing more.
 
-    It is refused at once, and stays refused when the provider still publishes it, under whatever name: until --undo, or
-    until the machine starts anew (daemon.state_dir). Have the provider take it out of its set. Logins that are open
-    already go on: `hoopjump logins end`.
+    It is refused at once, and stays refused when the provider still publishes it, under whatever name, until --undo:
+    also after a restart, and when it has left the set for a while. Logins that are open already go on: `hoopjump logins
+    end`.
+
+    With --ca, run it as root on the machine of hoopjump-ca. Certificates that it has issued already go on.
     """
-    answer = _ask(ctx, "restore" if undo else "drop", ("kid", kid))
+    answer = _change_ca(ctx, kid, undo=undo) if of_ca else _ask(ctx, "restore" if undo else "drop", ("kid", kid))
     if as_json:
         output.result_json(answer)
+    if "fault" in answer:
+        raise HoopjumpError(answer["fault"], answer["hint"])
     if not answer["of"]:
+        shown = "`hoopjump keys list --ca`" if of_ca else "`hoopjump keys refresh` asks the providers, and"
         raise HoopjumpError(
             f"{'nothing was dropped' if undo else 'no issuer has a key'} of the name {kid!a}",
-            "`hoopjump keys list` shows them; `hoopjump keys refresh` asks the providers",
+            f"{shown} shows what is there",
         )
     what = "is taken again" if undo else "is refused from now on"
     output.say(f"the key {output.shown(kid)} of {output.shown(', '.join(answer['of']))} {what}")
@@ -81,8 +96,19 @@ def _ask(ctx: click.Context, action: str, *more: Pair) -> dict[str, Any]:
     return answer
 
 
-def _show(answer: dict[str, Any], as_json: bool) -> None:
-    rows = answer["issuers"]
+def _of_ca(ctx: click.Context) -> KeysAside:
+    usual = ctx.find_root().get_parameter_source("config") is ParameterSource.DEFAULT
+    config = load_as(CaConfig, DEFAULT_PATH if usual else ctx.obj["config"])
+    return KeysAside(config.issuer, config.server.keys_dir)
+
+
+def _change_ca(ctx: click.Context, kid: str, *, undo: bool) -> dict[str, Any]:
+    aside = _of_ca(ctx)
+    of = aside.restore(kid) if undo else aside.drop(kid)
+    return {"of": of, "issuers": aside.rows()}
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         output.result_json(rows)
         return
@@ -109,7 +135,13 @@ def _cells(row: dict[str, Any]) -> list[list[str]]:
             str(key["kid"] if key["kid"] is not None else key["thumbprint"] or "-"),
             str(key["kind"]),
             ",".join(key["algorithms"]) or "-",
-            "dropped" if key["dropped"] else str(key["flaw"] or ""),
+            _remark(key),
         ]
         for key in row["keys"]
     ]
+
+
+def _remark(key: dict[str, Any]) -> str:
+    if not key["dropped"]:
+        return str(key["flaw"] or "")
+    return "dropped" if key["in_set"] else "dropped, has left the set"

@@ -32,7 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "gateway": ("gateway", "The gateway behind: check it, take over its keys, make it trust hoopjump."),
     "logins": ("logins", "Who is logged in; end a login."),
     "explain": ("explain", "Say why a login was let in or refused."),
-    "keys": ("keys", "The keys of the issuers of tokens, as the daemon has them."),
+    "keys": ("keys", "The keys of the issuers of tokens, as hoopjumpd has them, or hoopjump-ca."),
     "login": ("login", "Log in at your identity provider, and get a certificate for ssh."),
     "logout": ("login", "Forget tokens and certificate, here and at the provider."),
     "whoami": ("login", "Show who is logged in here, for how long, and in which groups."),

@@ -31,7 +31,7 @@ from hoopjump.decision.token_policy import (
     trust,
 )
 from hoopjump.errors import HoopjumpError
-from hoopjump.keys.dropped import DROPPED_KEYS
+from hoopjump.keys.dropped import DroppedKeys
 from hoopjump.keys.keysets import KeySets
 
 # More than a token may have, so that its refusal is that of a token and not of a file.
@@ -209,7 +209,7 @@ def verify_command(  # noqa: PLR0917  # click hands every option over by its nam
         if any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _OF_ISSUER):
             raise click.UsageError("these options are about one issuer: name it with --issuer")
         config = load(ctx.obj["config"])
-        keysets = KeySets(config.tokens.issuer, config.daemon.state_dir / DROPPED_KEYS)
+        keysets = KeySets(config.tokens.issuer, DroppedKeys(config.daemon.keys_dir))
         _verify(file, as_json, lambda data: keysets.verify(data, now))
         return
     if not audiences:

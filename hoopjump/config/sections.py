@@ -27,6 +27,10 @@ class DaemonSection(Section):
         default=Path("/run/hoopjump"),
         description="Directory of the login table, agent sockets and generated ssh configurations.",
     )
+    keys_dir: AbsolutePath = Field(
+        default=Path("/var/lib/hoopjump"),
+        description="Directory of the issuers' last keys and of dropped ones; it outlasts restarts of the machine.",
+    )
     gateway_threads: int = Field(
         default=16, ge=1, le=256, description="Threads for calls to the gateway; one user gets a quarter."
     )

@@ -39,7 +39,8 @@ from hoopjump.gateway.directory import Directory
 from hoopjump.gateway.roles import Roles
 from hoopjump.gateway.sessions import Sessions as GatewaySessions
 from hoopjump.handoff.issue import PrivateKeySigner
-from hoopjump.keys.dropped import DROPPED_KEYS
+from hoopjump.keys.dropped import DroppedKeys
+from hoopjump.keys.kept import KeptSets
 from hoopjump.keys.keysets import KeySets
 
 EX_FAILURE: Final = 1
@@ -66,11 +67,11 @@ class Daemon:
         audit = Audit(sinks)
         client = GatewayClient(config.gateway, read_secret(config.gateway.api_key), config.daemon.gateway_threads)
         signer = PrivateKeySigner.from_openssh(read_secret(config.handoff.ca_key))
-        state = config.daemon.state_dir
+        state, keys = config.daemon.state_dir, config.daemon.keys_dir
         self._threads = Threads(config.daemon.gateway_threads)
         self._table = LoginTable(state / "logins")
         self._watch = Watch(self._table, audit, config.sshd)
-        self._tokens = Tokens(KeySets(config.tokens.issuer, state / DROPPED_KEYS))
+        self._tokens = Tokens(KeySets(config.tokens.issuer, DroppedKeys(keys), KeptSets(keys)))
         principals = Principals(
             PolicySource(config),
             Lookups(Directory(client, config.gateway), self._threads, config.gateway.cache),

@@ -18,6 +18,7 @@ from hoopjump.decision.presented import embedded_token, in_certificate, in_envir
 from hoopjump.decision.reasons import printable
 from hoopjump.decision.token import VerifiedToken
 from hoopjump.decision.values import Presented, RefusedToken
+from hoopjump.errors import HoopjumpError
 from hoopjump.keys.keysets import KeySets
 
 ANSWER_SECONDS: Final = 0.8  # of the 1.3 in which a session is decided
@@ -91,7 +92,7 @@ class Tokens:
         """``action`` list, refresh (the provider is asked now), drop or restore (of ``kid``).
 
         The answer is an object: ``issuers`` (:meth:`KeySets.rows`), and for a drop or its contrary ``of``, the names of
-        the issuers whose key it was.
+        the issuers whose key it was, or ``fault`` and ``hint``.
         """
         action, kid = call.message.text("action") or "list", call.message.text("kid")
         answer: dict[str, object] = {}
@@ -100,7 +101,11 @@ class Tokens:
             await asyncio.gather(*(asyncio.to_thread(self._keys.refresh, name) for name in names))
         elif action in ("drop", "restore") and kid:
             change = self._keys.drop if action == "drop" else self._keys.restore
-            answer["of"] = of = await asyncio.to_thread(change, kid)
+            try:
+                answer["of"] = of = await asyncio.to_thread(change, kid)
+            except HoopjumpError as error:
+                answer |= {"fault": error.message, "hint": error.hint}
+                of = [error.message]
             log.warning("keys %s by uid %d: %a (%s)", action, call.uid, printable(kid), ", ".join(of) or "nobody's")
         elif action != "list":
             raise WireError("keys has no such action")

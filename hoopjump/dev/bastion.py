@@ -109,7 +109,7 @@ class Bastion(Clients):
         self.directory.chmod(0o700 if self.place.rootless else 0o755)
         for name in ("etc", "lib", "client", "log"):
             (self.directory / name).mkdir(mode=0o755)
-        for name in ("run", "audit", "secrets"):
+        for name in ("run", "audit", "secrets", "keysets"):
             self._daemons_directory(self.directory / name, 0o755 if name == "run" else 0o700)
         self.workshop = Workshop(self.directory / "keys")
         self.user_ca = self.workshop.key("user_ca")
@@ -166,7 +166,11 @@ class Bastion(Clients):
     def _write_config(self) -> None:
         shared = [self.place.account]
         config: dict[str, dict[str, object]] = {
-            "daemon": {"socket": str(self.socket), "state_dir": str(self.directory / "run")},
+            "daemon": {
+                "socket": str(self.socket),
+                "state_dir": str(self.directory / "run"),
+                "keys_dir": str(self.directory / "keysets"),
+            },
             "sshd": {"rootless": self.place.rootless, "hook_user": self.place.hook_user},
             "trust": {"user_cas": str(self.directory / "etc" / "user_ca.pub")},
             "accounts": {"shared": shared, "own": True},

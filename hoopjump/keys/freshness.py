@@ -50,11 +50,13 @@ class Validator:
 class Standing:
     """What is known of an issuer's keys.
 
-    ``fresh_until`` and ``due_at`` are set by the last answer, ``tried_at`` by the last question; ``down_since`` is the
-    first failure since an answer, ``fault`` the last one in words.
+    ``body`` is what ``keys`` were read from, where that came over a network. ``fresh_until`` and ``due_at`` are set by
+    the last answer, ``tried_at`` by the last question; ``down_since`` is the first failure since an answer, ``fault``
+    the last one in words.
     """
 
     keys: KeySet | None = None
+    body: bytes = b""
     validator: Validator | None = None
     confirmed_at: float | None = None
     fresh_until: float = 0.0
@@ -68,7 +70,8 @@ class Standing:
         """The moment from which the keys are refused when no answer comes; ``kept`` is the issuer's."""
         if self.keys is None:
             return 0.0
-        return (self.fresh_until if self.down_since is None else self.down_since) + kept
+        # A failure that comes late, as after a restart, gives no more time.
+        return min(self.fresh_until, self.fresh_until if self.down_since is None else self.down_since) + kept
 
     def may_ask(self, now: float) -> bool:
         """Whether an unknown key is a reason to ask: not when that was done a moment ago."""
@@ -81,16 +84,61 @@ def asked(standing: Standing, now: float) -> Standing:
 
 
 def confirmed(
-    standing: Standing, now: float, keys: KeySet | None, validator: Validator | None, seconds: float
+    standing: Standing,
+    now: float,
+    keys: KeySet | None,
+    validator: Validator | None,
+    seconds: float,
+    *,
+    body: bytes = b"",
 ) -> Standing:
     """The provider has answered, with ``keys``, or (None) that they are still what they were."""
     return Standing(
         keys=standing.keys if keys is None else keys,
+        body=standing.body if keys is None else body,
         validator=standing.validator if keys is None else validator,
         confirmed_at=now,
         fresh_until=now + seconds,
         due_at=now + EARLY * seconds,
         tried_at=standing.tried_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment by the calendar's clock (Unix seconds), and by the steady one, which begins anew with the machine."""
+
+    wall: float
+    steady: float
+
+
+def elapsed(then: Moment, now: Moment) -> float | None:
+    """Seconds since a moment, perhaps one before the machine's last start; None for a moment to come.
+
+    The calendar's clock may have been set since. The steady one proves a part of the truth, so the longer span counts:
+    where it has gone on, that; where it has begun anew, all of it.
+    """
+    if now.wall < then.wall:
+        return None
+    steady = now.steady - then.steady if now.steady >= then.steady else now.steady
+    return max(now.wall - then.wall, steady)
+
+
+def resumed(
+    keys: KeySet, body: bytes, *, age: float, fresh_for: float, failed_after: float | None, now: float
+) -> Standing:
+    """What an earlier process knew of keys that it got ``age`` seconds ago; the provider is to be asked at once.
+
+    ``failed_after`` says how long after that the provider failed for the first time, None that it did not.
+    """
+    answered = now - age
+    return Standing(
+        keys=keys,
+        body=body,
+        confirmed_at=answered,
+        fresh_until=answered + fresh_for,
+        due_at=now,
+        down_since=None if failed_after is None else answered + failed_after,
     )
 
 

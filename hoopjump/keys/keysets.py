@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from hoopjump.config import TokenIssuerSection
 from hoopjump.decision.jose import TokenError, decode_segment, parse_object
-from hoopjump.decision.jwk import Key, KeySet
+from hoopjump.decision.jwk import KeySet
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import VerifiedToken, verify
 from hoopjump.decision.token_memory import VerifiedTokens
 from hoopjump.decision.token_policy import SharedSecret, TrustedIssuer
 from hoopjump.errors import HoopjumpError
-from hoopjump.keys.dropped import Dropped, read_dropped, without, write_dropped
+from hoopjump.keys.dropped import DroppedKeys, called, without
 from hoopjump.keys.freshness import Standing, Validator, asked, confirmed, failed
+from hoopjump.keys.kept import KeptSets
 from hoopjump.keys.revoked import RevokedTokens
+from hoopjump.keys.rows import row
 from hoopjump.keys.sources import Loaded, load_keys, shared_secret
 
 # What a refresh may cure: a key that has come since, and a provider that was down.
@@ -31,6 +33,11 @@ _EMPTY: Final = KeySet.of()
 log = logging.getLogger(__name__)
 
 Loader = Callable[[TokenIssuerSection, Validator | None], Loaded]
+
+
+def steady() -> float:
+    """Seconds since the machine's start, also those for which it was asleep."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True)
@@ -47,30 +54,36 @@ class _Line:
 class KeySets:
     """Verifies tokens of the configured issuers; safe to share between threads.
 
-    Without :meth:`start` keys are loaded when a token first needs them. ``state`` is the file of dropped keys; None
-    keeps them in memory. ``clock`` is steady, in seconds. Raises :class:`HoopjumpError` for a secret or a file that
-    cannot be used.
+    Without :meth:`start` keys are loaded when a token first needs them. ``dropped`` and ``kept`` are what outlasts this
+    process; None keeps it in memory. ``clock`` is steady, in seconds. Raises :class:`HoopjumpError` for a secret or a
+    file that cannot be used.
     """
 
     def __init__(
         self,
         sections: Iterable[TokenIssuerSection],
-        state: Path | None = None,
+        dropped: DroppedKeys | None = None,
+        kept: KeptSets | None = None,
         *,
         load: Loader = load_keys,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = steady,
     ) -> None:
         self._lines = {section.issuer: _Line(section, shared_secret(section)) for section in sections}
         self.revoked: Final = RevokedTokens({issuer: line.section.revoked for issuer, line in self._lines.items()})
-        self._state = state
+        self._drops = dropped or DroppedKeys()
+        self._kept = kept
         self._load = load
         self._clock = clock
-        self._dropped = frozenset() if state is None else read_dropped(state)
+        self._dropped = self._drops.current()
         self._lock = threading.Lock()  # of what follows, of the standings, and of what was dropped
         self._memory = VerifiedTokens()
         self._trusted: Mapping[str, TrustedIssuer] = {}
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        if kept is not None:
+            kept.forget_others(self._lines)
+            for line in self._lines.values():
+                line.standing = kept.resume(line.section, clock())
         with self._lock:
             self._settle()
 
@@ -78,6 +91,9 @@ class KeySets:
 
     def trusted(self) -> Mapping[str, TrustedIssuer]:
         """The issuers with their keys as they are now; one whose keys cannot be had has none."""
+        if self._drops.current() is not self._dropped:
+            with self._lock:
+                self._settle()
         self._refuse_what_is_too_old()
         return self._trusted
 
@@ -146,16 +162,19 @@ class KeySets:
 
     def start(self, seconds: float) -> None:
         """Keep all keys fresh from now on, and wait at most ``seconds`` for the first answers."""
-        for line in self._lines.values():
-            if line.secret is None:
-                name = f"keys of {line.section.issuer}"
-                self._threads.append(threading.Thread(target=self._follow, args=(line,), name=name, daemon=True))
+        waiting = [(line, line.standing.confirmed_at) for line in self._lines.values() if line.secret is None]
+        for line, _ in waiting:
+            name = f"keys of {line.section.issuer}"
+            self._threads.append(threading.Thread(target=self._follow, args=(line,), name=name, daemon=True))
         for thread in self._threads:
             thread.start()
         end = time.monotonic() + seconds
-        waiting = [line for line in self._lines.values() if line.secret is None]
         while waiting and time.monotonic() < end and not self._stopped.wait(0.01):
-            waiting = [line for line in waiting if line.standing.keys is None and not line.standing.failures]
+            waiting = [
+                (line, before)
+                for line, before in waiting
+                if line.standing.confirmed_at == before and not line.standing.failures
+            ]
 
     def stop(self) -> None:
         """Ask for nothing more; a question under way is left to itself."""
@@ -191,19 +210,29 @@ class KeySets:
             self._fail(line, type(error).__name__)
         else:
             with self._lock:
-                line.standing = confirmed(line.standing, self._clock(), loaded.keys, loaded.validator, loaded.seconds)
+                line.standing = confirmed(
+                    line.standing, self._clock(), loaded.keys, loaded.validator, loaded.seconds, body=loaded.body
+                )
                 self._settle()
+            self._write_down(line)
             if before.keys is None or before.failures:
                 log.info("%d keys of %s are there", len(line.standing.keys.keys if line.standing.keys else ()), issuer)
             elif loaded.keys is not None and _prints(loaded.keys) != _prints(before.keys):
                 log.info("the keys of %s have changed: there are %d", issuer, len(loaded.keys.keys))
 
     def _fail(self, line: _Line, fault: str) -> None:
+        before = line.standing
         with self._lock:
-            line.standing = failed(line.standing, self._clock(), fault)
+            line.standing = failed(before, self._clock(), fault)
+        if before.down_since is None:
+            self._write_down(line)
         left = line.standing.believed_until(line.section.kept) - self._clock()
         what = f"the old ones count for {left:.0f} s" if left > 0 else "its tokens are refused"
         log.warning("the keys of %s cannot be had, %s: %s", line.section.issuer, what, fault)
+
+    def _write_down(self, line: _Line) -> None:
+        if self._kept is not None:
+            self._kept.keep(line.section, line.standing, self._clock())
 
     def _believed(self, line: _Line) -> bool:
         return line.secret is not None or self._clock() < line.standing.believed_until(line.section.kept)
@@ -224,6 +253,7 @@ class KeySets:
 
     def _settle(self) -> None:
         """Have what is trusted follow from standings and dropped keys, and forget tokens of other keys."""
+        self._dropped = self._drops.current()
         trusted: dict[str, TrustedIssuer] = {}
         for issuer, line in self._lines.items():
             line.refusing = not self._believed(line)
@@ -240,68 +270,38 @@ class KeySets:
     # -- Administration ----------------------------------------------------------------------------------------------
 
     def drop(self, kid: str) -> list[str]:
-        """Have a key, by its name or thumbprint, verify nothing more; the issuers that have it. Raises OSError."""
-        found = {
-            Dropped(issuer, key.kid, key.thumbprint)
-            for issuer, line in self._lines.items()
-            for key in (line.standing.keys.keys if line.standing.keys else ())
-            if kid in (key.kid, key.thumbprint)
-        }
-        self._set_dropped(self._dropped | found)
+        """Have a key, by its name or thumbprint, verify nothing more; the issuers that have it.
+
+        Raises :class:`HoopjumpError` where no more can be dropped, or where it lasts for this process only.
+        """
+        found = called(kid, {issuer: line.standing.keys for issuer, line in self._lines.items()})
+        with self._changing():
+            self._drops.add(found)
         return sorted({one.issuer for one in found})
 
     def restore(self, kid: str) -> list[str]:
-        """Take a drop back; the issuers whose it was. Raises OSError."""
-        found = {one for one in self._dropped if kid in (one.kid, one.thumbprint)}
-        self._set_dropped(self._dropped - found)
+        """Take a drop back; the issuers whose it was. Raises as :meth:`drop` does."""
+        with self._changing():
+            found = self._drops.take_back(kid)
         return sorted({one.issuer for one in found})
 
-    def _set_dropped(self, dropped: frozenset[Dropped]) -> None:
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
         with self._lock:
-            self._dropped = dropped
-            # Refused from now on, whether or not it can be written down.
-            self._settle()
-            if self._state is not None:
-                write_dropped(self._state, dropped)
+            try:
+                yield
+            except OSError as error:
+                hint = f"mend that, and say it again: {error.filename}"
+                raise HoopjumpError(f"it counts until the next restart only: {error.strerror}", hint) from error
+            finally:
+                self._settle()
 
     def rows(self) -> list[dict[str, Any]]:
-        """What is known of each issuer, for people and JSON; spans are in seconds."""
+        """What is known of each issuer (:func:`hoopjump.keys.rows.row`)."""
+        self.trusted()
         now = self._clock()
-        return [self._row(issuer, line, now) for issuer, line in self._lines.items()]
-
-    def _row(self, issuer: str, line: _Line, now: float) -> dict[str, Any]:
-        standing = line.standing
-        keys = without(standing.keys, issuer, self._dropped).keys if standing.keys else ()
-        state = "kept" if standing.down_since is not None else "fresh"
-        if line.secret is not None:
-            state = "secret"
-        elif not self._believed(line):
-            state = "refused"
-        return {
-            "issuer": issuer,
-            "source": line.section.keys,
-            "bound": line.section.bound,
-            "state": state,
-            "keys": [_key_row(key) for key in keys],
-            "age": None if standing.confirmed_at is None else round(now - standing.confirmed_at),
-            "refresh_in": None if line.secret is not None else max(0, round(standing.due_at - now)),
-            "refused_in": None
-            if line.secret is not None or standing.keys is None
-            else max(0, round(standing.believed_until(line.section.kept) - now)),
-            "fault": standing.fault or None,
-        }
+        return [row(line.section, line.standing, self._dropped, now) for line in self._lines.values()]
 
 
 def _prints(keys: KeySet | None) -> list[str]:
     return [] if keys is None else [key.thumbprint for key in keys.keys]
-
-
-def _key_row(key: Key) -> dict[str, Any]:
-    return {
-        "kid": key.kid,
-        "kind": key.kind,
-        "thumbprint": key.thumbprint,
-        "algorithms": sorted(key.algorithms),
-        "flaw": key.why or None,
-        "dropped": key.flaw is Reason.TOKEN_KEY_DROPPED,
-    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +12,7 @@ from hoopjump.decision.jose import TokenError, parse_object
 from hoopjump.decision.jwk import SET_LIMIT, KeySet, KeySetError, parse_key_set
 from hoopjump.decision.reasons import printable
 from hoopjump.decision.token_policy import SharedSecret
+from hoopjump.keys import files
 from hoopjump.keys.fetch import FetchError, Way, check_url, fetch
 from hoopjump.keys.freshness import LIFETIME_FLOOR, Validator, lifetime
 
@@ -22,11 +21,15 @@ WELL_KNOWN: Final = "/.well-known/openid-configuration"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Keys, or None where they are what ``validator`` named; believed as fresh for ``seconds``."""
+    """Keys, or None where they are what ``validator`` named; believed as fresh for ``seconds``.
+
+    ``body`` is what they were read from, where that came over a network.
+    """
 
     keys: KeySet | None
     validator: Validator | None
     seconds: float
+    body: bytes = b""
 
 
 def shared_secret(section: TokenIssuerSection) -> SharedSecret | None:
@@ -40,7 +43,7 @@ def shared_secret(section: TokenIssuerSection) -> SharedSecret | None:
 
 
 def load_keys(section: TokenIssuerSection, validator: Validator | None) -> Loaded:
-    """The keys of an issuer, as they are now; raises :class:`FetchError`. Blocks."""
+    """The keys of an issuer, as they are now; raises :class:`HoopjumpError`. Blocks."""
     if section.keys.startswith(FILE):
         return Loaded(_parse(_read(Path(section.keys.removeprefix(FILE)))), None, LIFETIME_FLOOR)
     way = Way(section.ca_file, section.allow_http, section.allow_private)
@@ -50,7 +53,8 @@ def load_keys(section: TokenIssuerSection, validator: Validator | None) -> Loade
     seconds = lifetime(document.cache_control, document.age)
     if document.body is None:
         return Loaded(None, known, seconds)
-    return Loaded(_parse(document.body, url), Validator(url, document.etag) if document.etag else None, seconds)
+    fresh = Validator(url, document.etag) if document.etag else None
+    return Loaded(_parse(document.body, url), fresh, seconds, document.body)
 
 
 def _discover(issuer: str, way: Way) -> str:
@@ -83,13 +87,6 @@ def _parse(data: bytes, place: str = "") -> KeySet:
 def _read(path: Path) -> bytes:
     """Whoever may write a key set signs as everybody."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        return files.read(path, SET_LIMIT)[0]
     except OSError as error:
         raise FetchError(f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise FetchError(f"{path}: not a regular file")
-        if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
-            raise FetchError(f"{path}: can be written by others", f"chown root {path}; chmod go-w {path}")
-        return file.read(SET_LIMIT + 1)

@@ -70,6 +70,8 @@ def check(
     daemon = None if rootless else host.unit_property("User")
     if daemon:
         yield from paths.check_readable(daemon, _read_by_the_daemon(config, config_path))
+        if config.tokens.issuer:
+            yield paths.check_keys_directory(config.daemon.keys_dir, daemon)
     if not rootless:
         yield host.check_processes_visible(host.MOUNTS.read_text(), host.unit_property("ProtectProc"))
 

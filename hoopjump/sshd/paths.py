@@ -151,6 +151,24 @@ def check_readable(user: str, files: Iterable[Path]) -> Iterator[Finding]:
     yield ok(name, f"{user} can read all {count}")
 
 
+def check_keys_directory(path: Path, user: str) -> Finding:
+    """Where the daemon, which is ``user``, keeps keys of token issuers and what was dropped: its own, and there."""
+    name = "daemon.keys_dir"
+    hint = f"install -d -o {user} -m 0755 {path}, and StateDirectory= of hoopjumpd.service where it is below /var/lib"
+    try:
+        status = path.stat()
+    except OSError as error:
+        text = f"{path}: {error.strerror}; neither keys nor drops would outlast a restart"
+        return warning(name, text, hint)
+    try:
+        own = status.st_uid == pwd.getpwnam(user).pw_uid
+    except KeyError:
+        own = False
+    if not own or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o022:
+        return failure(name, f"{path}: is not {user}'s alone, so what is there is not believed", hint)
+    return ok(name, str(path))
+
+
 def check_revocation_list(path: Path, owners: frozenset[int]) -> Finding:
     """RevokedKeys: an empty file revokes nothing, a broken or missing one refuses everybody."""
     name = "revocation list"

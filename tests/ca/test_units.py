@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hoopjump.ca.main import DRAIN_SECONDS
-from hoopjump.ca.settings import CertificateSection, TokenSection
+from hoopjump.ca.settings import CertificateSection, ServerSection, TokenSection
 from hoopjump.dev import programs
 from tests.sshd.test_units import unit
 
@@ -60,6 +60,12 @@ def test_its_credentials_are_those_that_the_configuration_names() -> None:
     names = {value.partition(":")[0] for value in unit(NAME)["Service"]["LoadCredential"]}
     token_key = TokenSection.model_fields["key"].default
     assert {f"credential:{name}" for name in names} == {CertificateSection().ca_key, token_key}
+
+
+def test_dropped_keys_outlast_a_restart_of_the_machine() -> None:
+    """The directory that the service uses by default is made, and writable in spite of ProtectSystem=strict."""
+    default = ServerSection.model_fields["keys_dir"].default
+    assert [Path("/var/lib", name) for name in unit(NAME)["Service"]["StateDirectory"]] == [default]
 
 
 def test_it_is_given_the_time_to_finish() -> None:

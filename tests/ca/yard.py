@@ -138,10 +138,12 @@ class Yard:
         self.audit = directory / "audit.jsonl"
         self.log = directory / "ca.log"
         self.config = directory / "ca.toml"
+        self.keys = directory / "keys"
+        self.keys.mkdir(mode=0o700, exist_ok=True)
         listen = f'"unix:{self.unix}"' if unix else f'"127.0.0.1:{self.port}"'
         tls = f'tls_certificate = "{directory}/tls.pem"\ntls_key = "file:{directory}/tls.key"'
         lines = {
-            "[server]": f'url = "{URL}"\nlisten = {listen}\n{"" if unix else tls}',
+            "[server]": f'url = "{URL}"\nlisten = {listen}\nkeys_dir = "{self.keys}"\n{"" if unix else tls}',
             "[certificate]": f'ca_key = "file:{self.ca}"',
             "[token]": f'issuer = "{URL}"\naudience = "{BASTION}"\nkey = "file:{directory}/bound"',
             "[[issuer]]": f'issuer = "{ISSUER}"\naudiences = ["{AUDIENCE}"]\nkeys = "file:{directory}/issuer.jwks"\n'

@@ -33,7 +33,7 @@ def config(tmp_path: Path, key: TokenKey) -> Path:
         f"""{GATEWAY}
 [daemon]
 socket = "{tmp_path}/none.sock"
-state_dir = "{tmp_path}"
+keys_dir = "{tmp_path}"
 [[tokens.issuer]]
 issuer = "https://idp.example.com"
 audiences = ["bastion"]

@@ -77,6 +77,7 @@ class DaemonService:
 [daemon]
 socket = "{self.socket}"
 state_dir = "{directory / "run"}"
+keys_dir = "{directory / "run"}"
 [sshd]
 rootless = {"false" if ROOT else "true"}
 poll_interval = 0.02

@@ -15,6 +15,7 @@ import pytest
 from hoopjump.config import ConfigError, TokenIssuerSection
 from hoopjump.decision.jose import TokenError
 from hoopjump.errors import HoopjumpError
+from hoopjump.keys.dropped import DroppedKeys
 from hoopjump.keys.keysets import KeySets
 from tests.keys.provider import DISCOVERY, JWKS, Answer, Provider, TokenKey
 
@@ -41,7 +42,7 @@ def keysets(idp: Provider, clock: Clock, tmp_path: Path) -> KeySets:
 
 def make(idp: Provider, clock: Clock, directory: Path, **changes: Any) -> KeySets:
     section = TokenIssuerSection.model_validate(idp.section(**changes))
-    return KeySets([section], directory / "dropped.json", clock=clock)
+    return KeySets([section], DroppedKeys(directory), clock=clock)
 
 
 def refusal(keysets: KeySets, token: bytes, *, known: bool = False) -> str:
@@ -374,7 +375,7 @@ def test_a_drop_outlives_the_daemon(keysets: KeySets, idp: Provider, clock: Cloc
     """It stands in a file that only the daemon reads and writes."""
     keysets.verify(idp.token(), time.time())
     keysets.drop("first")
-    assert (tmp_path / "dropped.json").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "dropped-keys.json").stat().st_mode & 0o777 == 0o600
     assert refusal(make(idp, clock, tmp_path), idp.token()) == "token-key-dropped"
 
 
@@ -400,7 +401,7 @@ def test_a_file_of_dropped_keys_that_is_damaged_stops_the_start(
     idp: Provider, clock: Clock, tmp_path: Path, text: str
 ) -> None:
     """Else a stolen key would be back."""
-    (tmp_path / "dropped.json").write_text(text)
+    (tmp_path / "dropped-keys.json").write_text(text)
     with pytest.raises(HoopjumpError, match="not a list of dropped keys") as caught:
         make(idp, clock, tmp_path)
     assert "hoopjump keys drop" in caught.value.hint
@@ -424,6 +425,7 @@ def test_rows_say_what_is_known_and_when_it_changes(keysets: KeySets, idp: Provi
             "algorithms": ["ES256"],
             "flaw": None,
             "dropped": False,
+            "in_set": True,
         }
     ]
 

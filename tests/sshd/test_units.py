@@ -75,6 +75,12 @@ def test_the_login_table_outlives_a_restart() -> None:
     assert service["RuntimeDirectoryMode"] == ["0755"]
 
 
+def test_dropped_keys_outlast_a_restart_of_the_machine() -> None:
+    """The directory that the daemon uses by default is made, and writable in spite of ProtectSystem=strict."""
+    service = unit("hoopjumpd.service")["Service"]
+    assert [Path("/var/lib", name) for name in service["StateDirectory"]] == [DaemonSection().keys_dir]
+
+
 def test_the_socket_is_everybodys_and_the_configurations() -> None:
     """Mode 0666 in a directory of 0755, at the path that daemon and hook use by default."""
     socket = unit("hoopjumpd.socket")["Socket"]
