@@ -14,29 +14,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hoopjump.decision.certificate import Certificate, CertificateError, parse_certificate, verify_ca_signature
-from hoopjump.decision.decide import decide, wanted_lookups
 from hoopjump.decision.keys import KEY_TYPES, parse_public_key
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.values import (
     Access,
-    Accounts,
-    Answer,
-    Found,
-    LoginRequest,
-    Lookup,
-    Missing,
-    Policy,
-    User,
-    Verdict,
 )
 from hoopjump.decision.wire import FormatError
 from tests.decision.forge import KEYGEN, Forged, Signer, blob, options, string
 from tests.hostile.certificates.forge import (
-    CLIENT,
-    NOW,
     P256,
     P384,
-    PRINCIPAL,
     RSA,
     SK_ECDSA,
     SK_ED25519,
@@ -46,33 +33,9 @@ from tests.hostile.certificates.forge import (
     line,
 )
 from tests.hostile.certificates.keys import SMALL_ORDER
+from tests.hostile.certificates.login import login
 from tests.hostile.certificates.stricter import STRICTER
 from tests.hostile.certificates.table import HOSTILE
-
-POLICY = Policy(
-    trusted_cas=frozenset(map(blob, TRUSTED)),
-    cert_attribute="principal",
-    user_attribute="email",
-    accounts=Accounts(shared=frozenset({"hoop"})),
-    forward_targets=("192.0.2.10:12222",),
-    max_login=100_000,
-)
-USERS = {name: User(f"auth0|{name}", name, "active") for name in (PRINCIPAL, "bob@x.io")}
-
-
-def login(raw: bytes) -> Verdict:
-    """What becomes of a login with these bytes, from the usual client, of one of two users."""
-    certificate: Certificate | CertificateError
-    answers: dict[Lookup, Answer] = {}
-    try:
-        certificate = parse_certificate(raw)
-    except CertificateError as error:
-        certificate = error
-    else:
-        for lookup in wanted_lookups(certificate, POLICY):
-            user = USERS.get(lookup.value)
-            answers[lookup] = Found(user) if user else Missing()
-    return decide(LoginRequest("hoop", CLIENT), certificate, answers, POLICY, NOW)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

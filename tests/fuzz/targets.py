@@ -17,31 +17,18 @@ from hoopjump.decision.jwk import KeySetError, parse_key_set
 from hoopjump.decision.token import TokenError, verify
 from hoopjump.decision.values import (
     Access,
-    Accounts,
     Answer,
     Found,
     LoginRequest,
     Lookup,
     Missing,
-    Policy,
-    User,
-    Verdict,
 )
 from hoopjump.decision.wire import FormatError
-from tests.decision.forge import CA, blob, string
+from tests.decision.forge import CA, string
 from tests.fuzz import seeds
-from tests.hostile.certificates.forge import CLIENT, NOW, PRINCIPAL, TRUSTED, Fresh
+from tests.hostile.certificates.forge import CLIENT, NOW, PRINCIPAL, Fresh
+from tests.hostile.certificates.login import POLICY, USERS, login
 from tests.hostile.tokens import forge as tokens
-
-POLICY = Policy(
-    trusted_cas=frozenset(map(blob, TRUSTED)),
-    cert_attribute="principal",
-    user_attribute="email",
-    accounts=Accounts(shared=frozenset({"hoop"})),
-    forward_targets=("192.0.2.10:12222", "[2001:db8::1]:12222"),
-    max_login=100_000,
-)
-ALICE = User("auth0|1", PRINCIPAL, "active")
 
 
 def told(text: str) -> None:
@@ -68,22 +55,14 @@ def token(data: bytes) -> None:
     assert found.subject
 
 
-def login(raw: bytes) -> Verdict:
-    """A login with a certificate that may not be one; every user there may be is found."""
-    answers: dict[Lookup, Answer] = {}
-    try:
-        certificate = parse_certificate(raw)
-    except CertificateError as refused:
-        return decide(LoginRequest("hoop", CLIENT), refused, {}, POLICY, NOW)
-    assert certificate.blob == raw
-    for lookup in wanted_lookups(certificate, POLICY):
-        answers[lookup] = Found(ALICE) if lookup.value == PRINCIPAL else Missing()
-    verdict = decide(LoginRequest("hoop", CLIENT), certificate, answers, POLICY, NOW)
-    assert verdict.access is not Access.ALLOW or PRINCIPAL in certificate.principals
+def decided(raw: bytes) -> None:
+    """A login with a certificate that may not be one; a user there may be is found."""
+    verdict = login(raw)
+    if verdict.access is Access.ALLOW:
+        assert not USERS.keys().isdisjoint(parse_certificate(raw).principals)
     assert (verdict.line is None) == (verdict.access is Access.DENY)
     for check in verdict.trace:
         assert check.detail.isprintable()
-    return verdict
 
 
 def certificate(data: bytes) -> None:
@@ -93,7 +72,7 @@ def certificate(data: bytes) -> None:
     """
     if data[:1] == b"S":
         data = data[1:] + string(CA.sign(data[1:]))
-        login(data)
+        decided(data)
         return
     try:
         found = parse_certificate(data)
@@ -107,7 +86,7 @@ def certificate(data: bytes) -> None:
         read_certificate(data)
     except CertificateError as refused:
         told(str(refused))
-    login(data)
+    decided(data)
 
 
 def wire_format(data: bytes) -> None:
@@ -151,7 +130,7 @@ def principals_line(data: bytes) -> None:
         found = parse_certificate(Fresh(principals=principals, extensions=options).blob)
     except CertificateError:
         return
-    for user in (Found(ALICE), Missing()):
+    for user in (Found(USERS[PRINCIPAL]), Missing()):
         answers: dict[Lookup, Answer] = dict.fromkeys(wanted_lookups(found, policy), user)
         verdict = decide(LoginRequest("hoop", CLIENT), found, answers, policy, NOW)
         assert verdict.line is None or hook.well_formed(verdict.line.encode()), verdict.line
