@@ -12,15 +12,15 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from hoopjump.dev import programs
+from hoopjump.dev.services import free_port
 
 START_LIMIT = 60.0
 DATABASE = "demo"
@@ -50,17 +50,19 @@ class DatabaseError(Exception):
     """A server did not start; the message has the end of its log."""
 
 
-class _Server:
+class _Server(ABC):
     """A server process of an unprivileged uid, in a directory of its own."""
 
     host = "127.0.0.1"
     user = USER
     database = DATABASE
+    _accounts: ClassVar[tuple[str, ...]]
+    _end = signal.SIGTERM
 
-    def __init__(self, accounts: tuple[str, ...]) -> None:
+    def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="hoopjump-db-"))
-        self.port = _free_port()
-        self._account = _unprivileged(accounts) if os.geteuid() == 0 else None
+        self.port = free_port()
+        self._account = _unprivileged(self._accounts) if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         if self._account is not None:
             os.chown(self.directory, self._account.pw_uid, self._account.pw_gid)
@@ -73,19 +75,17 @@ class _Server:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @abstractmethod
     def start(self) -> None:
         """Make the database, start the server, wait until it answers."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """End the server, and remove its directory."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT if isinstance(self, PostgresServer) else signal.SIGTERM)
+            self._process.send_signal(self._end)
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
@@ -121,9 +121,9 @@ class _Server:
         log = self.directory / "log"
         return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
+    @abstractmethod
     def _query(self, sql: str) -> bool:
         """Run SQL as the superuser; False when the server does not answer yet."""
-        raise NotImplementedError
 
     def _wait(self) -> None:
         limit = time.monotonic() + START_LIMIT
@@ -136,8 +136,9 @@ class _Server:
 class PostgresServer(_Server):
     """A PostgreSQL server: ``host``, ``port``, ``user``, ``database``, and its Unix socket in ``directory``."""
 
-    def __init__(self) -> None:
-        super().__init__(("postgres", "nobody"))
+    _accounts = ("postgres", "nobody")
+    # It ends without waiting for its clients.
+    _end = signal.SIGINT
 
     def start(self) -> None:
         """Make a cluster and run it, without fsync."""
@@ -159,27 +160,15 @@ class PostgresServer(_Server):
 
     def _query(self, sql: str) -> bool:
         command: list[str | Path] = [
-            "psql",
-            "-X",
-            "-q",
-            "-h",
-            self.directory,
-            "-p",
-            str(self.port),
-            "-U",
-            "postgres",
-            "-c",
-            sql,
-            "postgres",
-        ]
+            "psql", "-X", "-q", "-h", self.directory, "-p", str(self.port), "-U", "postgres", "-c", sql, "postgres",
+        ]  # fmt: skip
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class MysqlServer(_Server):
     """A MariaDB server: ``host``, ``port``, ``user``, ``database``, and its Unix socket ``directory``/mysql.sock."""
 
-    def __init__(self) -> None:
-        super().__init__(("mysql", "nobody"))
+    _accounts = ("mysql", "nobody")
 
     def start(self) -> None:
         """Make the system tables and run it."""
@@ -222,10 +211,3 @@ def _unprivileged(names: tuple[str, ...]) -> pwd.struct_passwd:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
     raise DatabaseError(f"there is no account to run a database as: {', '.join(names)}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
