@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from hoopjump.daemon.server import Call, Handler
 from hoopjump.daemon.wire import WireError
 from hoopjump.decision.certificate import parse_certificate
 from hoopjump.decision.reasons import printable
+from hoopjump.decision.token_mark import TokenMark
 
 # Of a frame's 262,144 bytes; the JSON stands there within a netstring, beside little else.
 ANSWER_LIMIT: Final = 200_000
@@ -129,7 +131,7 @@ def _login_row(login: Login) -> Row:
     return {
         "login": login.ref,
         "state": login.state.value,
-        "ending": login.cut,
+        "ending": login.cut is not None,
         "account": admission.account,
         "user": None if user is None else user.email,
         "subject": None if user is None else user.subject,
@@ -142,8 +144,13 @@ def _login_row(login: Login) -> Row:
         "deadline": admission.deadline,
         "monitor": login.monitor.pid,
         "sessions": len(login.session_processes),
+        "tokens": [_token_row(token) for token in admission.tokens],
         "certificate": {"serial": str(certificate.serial), "key_id": printable(certificate.key_id)},
     }
+
+
+def _token_row(token: TokenMark) -> Row:
+    return {name: value for name, value in asdict(token).items() if value}
 
 
 def _newest(events: list[Event]) -> list[Row]:

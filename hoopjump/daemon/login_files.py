@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from hoopjump.daemon import processes
 from hoopjump.daemon.login import Admission, Login, State
 from hoopjump.daemon.processes import Process
 from hoopjump.decision.reasons import Reason
+from hoopjump.decision.token_mark import TokenMark
 from hoopjump.decision.values import Access, User
 
 FORMAT: Final = 1
@@ -88,7 +90,7 @@ def _to_row(login: Login) -> dict[str, Any]:
         "admitted_at": login.admitted_at,
         "opened_at": login.opened_at,
         "told_source": login.told_source,
-        "cut": login.cut,
+        "cut": None if login.cut is None else login.cut.code,
         "bystanders": [[one.pid, one.start] for one in sorted(login.bystanders, key=lambda one: one.pid)],
         "session_processes": [[one.pid, one.start] for one in login.session_processes],
         "account": admission.account,
@@ -100,6 +102,7 @@ def _to_row(login: Login) -> dict[str, Any]:
         "deadline": admission.deadline,
         "identity": admission.identity,
         "source": admission.source,
+        "tokens": [asdict(token) for token in admission.tokens],
         "user": None
         if user is None
         else {
@@ -126,6 +129,7 @@ def _from_row(row: dict[str, Any]) -> Login:
         deadline=row["deadline"],
         identity=row["identity"],
         source=row["source"],
+        tokens=tuple(TokenMark(**token) for token in row.get("tokens", ())),
         user=None if user is None else User(**{**user, "groups": tuple(user["groups"])}),
     )
     return Login(
@@ -136,7 +140,7 @@ def _from_row(row: dict[str, Any]) -> Login:
         state=State(row["state"]),
         opened_at=row["opened_at"],
         told_source=row.get("told_source"),
-        cut=row["cut"],
+        cut=Reason.from_code(row["cut"]) if row["cut"] else None,
         bystanders=frozenset(Process(*one) for one in row["bystanders"]),
         session_processes={Process(*one) for one in row["session_processes"]},
     )

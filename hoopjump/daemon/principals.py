@@ -101,6 +101,7 @@ class Principals:
                 user=verdict.user,
                 identity=verdict.identity,
                 source=request.source,
+                tokens=() if verdict.token is None else (verdict.token.mark,),
             )
             if not self._admit(call, monitor, admission, fields):
                 raise ProcessGoneError(monitor.pid)

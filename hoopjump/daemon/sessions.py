@@ -52,8 +52,8 @@ class Watcher(Protocol):
     def open(self, login: Login) -> None:
         """A session of the login has called."""
 
-    def shorten(self, login: Login, deadline: int) -> None:
-        """Have a login end then, where it would end later."""
+    def bind(self, login: Login, token: Token) -> None:
+        """Have a login end with a token, where it would end later."""
 
 
 class Sessions:
@@ -191,7 +191,9 @@ class Sessions:
             raise RefusedError(failed.reason, failed.sentence, detail=failed.check.detail, trace=trace)
         if not isinstance(token, Token):
             return verdict.token
-        self._watch.shorten(login, token.ends)
+        if not login.admission.has_room_for(token.mark):
+            raise RefusedError(Reason.TOKEN_TOO_MANY, detail=f"{len(login.admission.tokens)} are kept of this login")
+        self._watch.bind(login, token)
         return token
 
     async def _five_minutes(self, user: User, *, terminal: bool) -> str | None:

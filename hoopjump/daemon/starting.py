@@ -212,4 +212,4 @@ class Starting:
 def must_go_on(login: Login, now: float) -> None:
     """Raise :class:`RefusedError` for a login on which no session may be started any more."""
     if login.over(now):
-        raise RefusedError(Reason.LOGIN_ENDED)
+        raise RefusedError(login.cut or Reason.LOGIN_ENDED)

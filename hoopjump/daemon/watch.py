@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from hoopjump.audit.events import Audit, AuditError, Fields, Kind
@@ -22,6 +22,7 @@ from hoopjump.daemon.login import Login, State
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.processes import Handle, Process, ProcessGoneError
 from hoopjump.decision.reasons import Reason
+from hoopjump.decision.values import Token
 
 CUT_SECONDS: Final = 5.0
 LEFTOVER_SECONDS: Final = 2.0
@@ -93,26 +94,27 @@ class Watch:
         self._keep(login)
         self._record(Kind.LOGIN_OPENED, login)
 
-    def cut(self, login: Login, detail: str) -> None:
+    def cut(self, login: Login, detail: str, reason: Reason = Reason.LOGIN_ENDED) -> None:
         """End a login with all its channels: SIGTERM to the monitor, which passes it on, SIGKILL after five seconds.
 
-        Its processes are killed with it: without its monitor, sshd's child would go on relaying forwards.
+        Its processes are killed with it: without its monitor, sshd's child would go on relaying forwards. A session
+        that it still asks for is refused with ``reason``; ``detail`` is for the log.
         """
-        if not login.cut:
-            login.cut = True
+        if login.cut is None:
+            login.cut = reason
             self._keep(login)
-            self._record(Kind.LOGIN_CUT, login, {"reason": Reason.LOGIN_ENDED.code, "detail": detail})
+            self._record(Kind.LOGIN_CUT, login, {"reason": reason.code, "detail": detail})
         self._endings.end([login.monitor], processes.descendants(login.monitor), CUT_SECONDS)
 
-    def shorten(self, login: Login, deadline: int) -> None:
-        """Have a login end at ``deadline`` (Unix seconds) where it would end later.
+    def bind(self, login: Login, token: Token) -> None:
+        """Have a login end with a token that one of its sessions has brought, where it would end later.
 
         Raises :class:`OSError`, and then it ends when it would have: the next daemon would know no better.
         """
         before = login.admission
-        if before.deadline is not None and before.deadline <= deadline:
+        login.admission = before.with_token(token.mark, token.ends)
+        if login.admission == before:
             return
-        login.admission = replace(before, deadline=deadline)
         try:
             self._table.put(login)
         except OSError:
@@ -161,7 +163,7 @@ class Watch:
             watched.deadline.cancel()
             watched.deadline = None
         deadline = login.admission.deadline
-        left = 0.0 if login.cut else None if deadline is None else deadline - self._clock()
+        left = 0.0 if login.cut is not None else None if deadline is None else deadline - self._clock()
         if left is None:
             return
         # Also when it is over: should ending it fail, that is tried again.

@@ -246,6 +246,7 @@ class Reason(Enum):
     TOKEN_ISSUED_IN_FUTURE = token_reasons.ISSUED_IN_FUTURE
     TOKEN_TOO_OLD = token_reasons.TOO_OLD
     TOKEN_REVOKED = token_reasons.REVOKED
+    TOKEN_TOO_MANY = token_reasons.TOO_MANY
     TOKEN_CLAIM_MISSING = token_reasons.CLAIM_MISSING
     TOKEN_CLAIM_MALFORMED = token_reasons.CLAIM_MALFORMED
     TOKEN_USER_MISSING = token_reasons.USER_MISSING

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-NAME_LIMIT: Final = 255
+NAME_LIMIT: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class TokenMark:
 
 
 def short(name: str) -> str:
-    """A name in at most 255 characters of printable ASCII: itself, as names usually are, or else its SHA-256.
+    """A name in at most 128 characters of printable ASCII: itself, as names usually are, or else its SHA-256.
 
     What is kept of a login is thereby bounded, whatever an issuer puts into its tokens.
     """

@@ -156,6 +156,11 @@ REVOKED: Final = Explanation(
     "The token has been revoked.",
     "get a new one",
 )
+TOO_MANY: Final = Explanation(
+    "token-too-many",
+    "Too many different tokens have come over this connection; please log in again.",
+    "a login ends with the first of its tokens, so all of them are kept: send the same one, or open a new connection",
+)
 CLAIM_MISSING: Final = Explanation(
     "token-claim-missing",
     "The token lacks a claim that is required here.",

@@ -20,7 +20,8 @@ from hoopjump.daemon.login import Admission, State
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.processes import Process, ProcessGoneError
 from hoopjump.decision.reasons import Reason
-from hoopjump.decision.values import Access
+from hoopjump.decision.token_mark import TokenMark
+from hoopjump.decision.values import Access, Token
 from tests.daemon.yard import ALICE, eventually, outcome, yard
 
 ADMISSION = Admission("hoop", 1000, b"certificate", Access.ALLOW, Reason.ALLOWED, "", 4102444800, ALICE, ALICE.email)
@@ -95,14 +96,16 @@ def test_earlier_end_that_cannot_be_kept_lets_no_session_in() -> None:
             _, login = await place.opened()
             before = login.admission.deadline
             assert before is not None
+            mark = TokenMark("https://idp.example.com", "jti-1", "thumbprint", "kid", "https://first.example.com", "j")
+            token = Token(mark.issuer, "s", "alice", "subject", (), before - 100, "jti-1", mark)
             with room_for(100):
                 for _ in range(2):
                     with pytest.raises(OSError, match="File too large"):
-                        place.watch.shorten(login, before - 100)
-            assert login.admission.deadline == before
-            place.watch.shorten(login, before - 100)
+                        place.watch.bind(login, token)
+            assert (login.admission.deadline, login.admission.tokens) == (before, ())
+            place.watch.bind(login, token)
             await place.restart()
-            assert [one.admission.deadline for one in place.table] == [before - 100]
+            assert [(one.admission.deadline, one.admission.tokens) for one in place.table] == [(before - 100, (mark,))]
 
     asyncio.run(story())
 

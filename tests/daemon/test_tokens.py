@@ -19,6 +19,7 @@ from hoopjump.decision.certificate import Certificate, parse_certificate
 from hoopjump.decision.jwk import KeySet, parse_key
 from hoopjump.decision.presented import EXTENSION, key_thumbprint
 from hoopjump.decision.reasons import Reason
+from hoopjump.decision.token_mark import TokenMark
 from hoopjump.decision.values import Access, LoginRequest, Presented, RefusedToken, Token
 from hoopjump.decision.wire import encode_string
 from hoopjump.handoff.issue import CertificateSpec, issue
@@ -81,6 +82,11 @@ def with_token(place: Yard, provider: Provider, ends: int) -> Certificate:
         extensions=tuple(sorted(extensions)),
     )
     return parse_certificate(issue(spec, place.authority.signer))
+
+
+def brought(ends: int, name: str) -> Token:
+    """One that a session has brought."""
+    return Token(ISSUER, ALICE.subject, ALICE.email, "email", (), ends, name, TokenMark(ISSUER, name))
 
 
 def test_an_answer_does_not_wait_for_a_slow_provider_which_answers_the_next_login() -> None:
@@ -163,12 +169,12 @@ def test_a_login_is_cut_at_the_end_that_a_session_brought() -> None:
         async with yard() as place:
             _, login = await place.opened()
             before = login.admission
-            place.watch.shorten(login, soon(10**6))
-            assert login.admission == before
-            place.watch.shorten(login, soon(60))
-            assert login.admission == replace(before, deadline=login.admission.deadline)
+            place.watch.bind(login, brought(soon(10**6), "first"))
+            assert login.admission == replace(before, tokens=(TokenMark(ISSUER, "first"),))
+            place.watch.bind(login, brought(soon(60), "second"))
+            assert (login.admission.deadline or 0) < (before.deadline or 0)
             assert Kind.LOGIN_CUT not in place.sink.kinds()
-            place.watch.shorten(login, int(time.time()))
+            place.watch.bind(login, brought(int(time.time()), "first"))
             await eventually(lambda: Kind.LOGIN_CUT in place.sink.kinds())
 
     asyncio.run(story())

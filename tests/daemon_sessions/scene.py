@@ -40,7 +40,7 @@ from hoopjump.daemon.wire import Message, Pair
 from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.session import Role, Verb
-from hoopjump.decision.values import Access, LoginRequest, User, Verdict
+from hoopjump.decision.values import Access, LoginRequest, Token, User, Verdict
 from hoopjump.decision.wire import Reader, encode_string
 from hoopjump.gateway.client import GatewayError
 from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
@@ -99,11 +99,11 @@ class FakeWatch:
     def open(self, login: Login) -> None:
         self.opened.append(login)
 
-    def shorten(self, login: Login, deadline: int) -> None:
-        login.admission = replace(login.admission, deadline=deadline)
+    def bind(self, login: Login, token: Token) -> None:
+        login.admission = login.admission.with_token(token.mark, token.ends)
 
     def cut(self, login: Login, detail: str) -> None:
-        login.cut = True
+        login.cut = Reason.LOGIN_ENDED
         self.cuts.append((login, detail))
 
 

@@ -11,9 +11,11 @@ import pytest
 
 from hoopjump.audit.events import Kind
 from hoopjump.daemon import admin
+from hoopjump.daemon.login import TOKENS_LIMIT
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.processes import Process
 from hoopjump.daemon.wire import Message
+from hoopjump.decision.token_mark import TokenMark
 from tests.daemon_sessions.scene import Scene, outcome, scene
 
 
@@ -35,6 +37,7 @@ def test_logins_are_listed_with_what_is_known() -> None:
             assert row["deadline"] == found.login.admission.deadline
             assert row["monitor"] == found.login.monitor.pid
             assert row["certificate"] == {"serial": "42", "key_id": "alice\\x1b[2J"}
+            assert row["tokens"] == []
 
     asyncio.run(story())
 
@@ -54,6 +57,26 @@ def test_the_address_that_a_session_told_is_shown_as_such() -> None:
             assert (row["source"], row["told_source"]) == (None, "198.51.100.9")
             assert [login.told_source for login in again] == ["198.51.100.9"]
             assert {request.source for request in found.judged} == {None}
+
+    asyncio.run(story())
+
+
+def test_logins_are_listed_with_what_their_tokens_are_taken_back_by() -> None:
+    """Names alone, and bounded: as many as a login may have fit one answer, however long an issuer makes them."""
+
+    async def story() -> None:
+        async with scene() as found:
+            plain = TokenMark("https://idp.example.com", "jti-1", "thumbprint", "key-1")
+            longest = [TokenMark(*[f"{number:03}" + '"' * 125 for _ in range(6)]) for number in range(TOKENS_LIMIT - 1)]
+            found.change(tokens=(plain, *longest))
+            (row,) = value(await found.administer("logins"))
+            assert len(row["tokens"]) == TOKENS_LIMIT
+            assert row["tokens"][0] == {
+                "issuer": "https://idp.example.com",
+                "token_id": "jti-1",
+                "key": "thumbprint",
+                "kid": "key-1",
+            }
 
     asyncio.run(story())
 

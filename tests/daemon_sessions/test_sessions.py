@@ -141,19 +141,22 @@ def test_other_methods_beside_the_certificate_are_no_matter() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("how", ["deadline", "cut", "closed"])
+@pytest.mark.parametrize("how", ["deadline", "cut", "token taken back", "closed"])
 def test_a_login_whose_time_is_over_starts_no_session(how: str) -> None:
-    """A multiplexed connection that still stands at its end gets no new session."""
+    """A multiplexed connection that still stands at its end gets no new session, and its user reads why."""
 
     async def story() -> None:
         async with scene() as found:
             if how == "deadline":
                 found.change(deadline=int(time.time()))
             elif how == "cut":
-                found.login.cut = True
+                found.login.cut = Reason.LOGIN_ENDED
+            elif how == "token taken back":
+                found.login.cut = Reason.TOKEN_REVOKED
             else:
                 found.login.state = State.CLOSED
-            assert outcome(await found.ask(("command", "mybash"))) == ("refuse", "login-ended")
+            code = "token-revoked" if how == "token taken back" else "login-ended"
+            assert outcome(await found.ask(("command", "mybash"))) == ("refuse", code)
 
     asyncio.run(story())
 
