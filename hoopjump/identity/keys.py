@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,7 +27,8 @@ from hoopjump.identity.settings import LoginSettings
 
 PUBLIC: Final = 0o644
 _KEY_LIMIT: Final = 64 * 1024
-_TOUCH_SECONDS: Final = 120
+# For a passphrase, a PIN or a touch; hoopjump-ca takes no proof that is older than 60 s.
+_UNLOCK_SECONDS: Final = 50
 # How long the agent holds a new key that is not certified yet.
 _UNCERTIFIED_SECONDS: Final = 120
 
@@ -142,21 +147,48 @@ def _sign(path: Path, line: str, text: bytes) -> str:
     program = shutil.which("ssh-keygen")
     if program is None:
         raise IdentityError("key-unusable", "ssh-keygen is missing", "install OpenSSH's client")
-    # A device wants to be touched, and ssh-keygen says so on stderr; of other keys there is nothing to say.
+    # What ssh-keygen says goes into our sentence; of a device it says at once that it waits for a touch.
     device = line.startswith("sk-")
-    argv = [program, "-Y", "sign", *([] if device else ["-q"]), "-n", NAMESPACE, "-f", str(path)]
+    with tempfile.TemporaryDirectory(prefix="hoopjump-") as directory, _terminal() as terminal:
+        # On stdin, the statement's first line would be taken for passphrase or PIN where there is no terminal.
+        statement = Path(directory, "statement")
+        statement.write_bytes(text)
+        argv = [program, "-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(path), str(statement)]
+        status, said = _run(argv, terminal, None if device else subprocess.PIPE)
+        if status is None:
+            hint = "a device blinks while it waits for a touch" if device else "ssh-add has the agent keep it unlocked"
+            raise IdentityError("key-unusable", f"{path}: nobody has unlocked the key within {_UNLOCK_SECONDS} s", hint)
+        if status == 0:
+            return statement.with_name("statement.sig").read_text("ascii")
+    if device:
+        raise IdentityError("key-unusable", f"{path} cannot sign; see above", "is the device plugged in?")
+    lines = said.decode(errors="replace").strip().splitlines()
+    raise IdentityError("key-unusable", f"{path} cannot sign: {lines[-1] if lines else 'ssh-keygen failed'}")
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[int]:
+    """Where passphrases and PINs are typed: the terminal, also where ssh has started us; ssh-askpass without one."""
     try:
-        done = subprocess.run(
-            argv,
-            input=text,
-            stdout=subprocess.PIPE,
-            stderr=None if device else subprocess.PIPE,
-            timeout=_TOUCH_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise IdentityError("key-unusable", f"{path}: nobody has unlocked the key in time") from error
-    if done.returncode != 0:
-        said = (done.stderr or b"").decode(errors="replace").strip().splitlines()
-        raise IdentityError("key-unusable", f"{path} cannot sign: {said[-1] if said else 'ssh-keygen failed'}")
-    return done.stdout.decode("ascii")
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        terminal = os.open(os.devnull, os.O_RDONLY)
+    try:
+        yield terminal
+    finally:
+        os.close(terminal)
+
+
+def _run(argv: list[str], stdin: int, stderr: int | None) -> tuple[int | None, bytes]:
+    """Exit status, None when there was none in time, and what was said on ``stderr`` if that is a pipe."""
+    with subprocess.Popen(argv, stdin=stdin, stdout=subprocess.DEVNULL, stderr=stderr) as process:
+        try:
+            _, said = process.communicate(timeout=_UNLOCK_SECONDS)
+        except subprocess.TimeoutExpired:
+            # With this signal it gives the terminal its echo back; a stopped one does not hear it.
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+            process.kill()
+            return None, b""
+        return process.returncode, said or b""

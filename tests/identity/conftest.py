@@ -14,9 +14,12 @@ import pytest
 import requests
 
 from hoopjump.dev import programs
+from hoopjump.dev.backend import DOMAIN
+from hoopjump.dev.bastion import Bastion
 from hoopjump.identity.device_flow import Invitation
 from hoopjump.identity.settings import LoginSettings, read_settings
 from hoopjump.identity.state import Places
+from tests.ca.yard import URL, Yard
 from tests.cli.conftest import Run, Said, hoopjump
 from tests.identity.fake_provider import FakeProvider
 from tests.oidc.provider import Provider
@@ -128,3 +131,41 @@ class Somebody:
         """Wait until the last page has been seen."""
         for thread in self._threads:
             thread.join(30)
+
+
+# -- A whole site ------------------------------------------------------------------------------------------------------
+
+PEOPLE = {name: {"email": f"{name}@{DOMAIN}", "email_verified": True} for name in ("alice", "nobody")}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What an administrator has set up."""
+
+    bastion: Bastion
+    provider: Provider
+    ca: Yard
+
+    @property
+    def ca_url(self) -> str:
+        """The URL of hoopjump-ca."""
+        return f"https://localhost:{self.ca.port}"
+
+
+@pytest.fixture(scope="session")
+def site(bastion: Bastion, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A bastion that trusts the CA of a hoopjump-ca that trusts a provider, and gives whatever is asked for."""
+    directory = tmp_path_factory.mktemp("site")
+    with Provider(directory, PEOPLE) as provider:
+        ca = Yard(
+            directory,
+            {
+                "[certificate]": f'ca_key = "file:{bastion.user_ca.key}"',
+                "[[issuer]]": f'issuer = "{provider.issuer}"\naudiences = ["hoopjump"]\nkeys = "discovery"\n'
+                'user_claim = "email"\nallow_http = true\nallow_private = true',
+                "[limits]": "per_source = 100000\nper_user = 100000",
+            },
+        )
+        ca.config.write_text(ca.config.read_text().replace(f'url = "{URL}"', f'url = "https://localhost:{ca.port}"'))
+        with ca:
+            yield Site(bastion, provider, ca)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pexpect
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hoopjump.decision import possession
 from hoopjump.handoff.issue import HOST, CertificateSpec
+from hoopjump.identity import keys
 from tests.ca.yard import statement
 from tests.identity.attempts import accepted
 from tests.identity.conftest import Laptop
@@ -90,6 +95,50 @@ def test_a_key_that_only_the_agent_has_is_used(laptop: Laptop, fake: FakeProvide
     key.unlink()
     accepted(laptop, fake, ca_url=fake.issuer, key="~/.ssh/mine")
     assert Path(f"{key}-cert.pub").exists()
+
+
+def test_a_passphrase_is_asked_for_on_the_terminal(laptop: Laptop, fake: FakeProvider) -> None:
+    """As ssh does, also on a desktop that has no ssh-askpass; without a terminal nothing is taken for one."""
+    key = laptop.home / ".ssh" / "mine"
+    assert keygen("-q", "-t", "ed25519", "-N", "correct horse", "-f", key).returncode == 0
+    laptop.configure(fake.issuer, ca_url=fake.issuer, key="~/.ssh/mine")
+    fake.invitation = {"interval": 1}
+    argv = ["-m", "hoopjump.cli.main", "login", "--device"]
+    environment = {**os.environ, "DISPLAY": ":none", "SSH_ASKPASS": "/nonexistent"}
+    terminal = pexpect.spawn(sys.executable, argv, env=environment, encoding="utf-8", timeout=90)
+    try:
+        terminal.expect("Enter passphrase")
+        terminal.waitnoecho()
+        terminal.sendline("correct horse")
+        terminal.expect("certificate for alice@example.com")
+        terminal.expect(pexpect.EOF)
+    finally:
+        terminal.close()
+    assert terminal.exitstatus == 0
+    laptop.settings.certificate.unlink()
+    done = subprocess.run(
+        [sys.executable, *argv], stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True
+    )
+    assert done.returncode == 1
+    assert b"incorrect passphrase supplied" in done.stderr
+
+
+def test_a_key_that_nobody_unlocks_is_not_waited_for_for_ever(
+    laptop: Laptop, fake: FakeProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor for so long that hoopjump-ca would no longer take the proof."""
+    assert keys._UNLOCK_SECONDS < possession.WINDOW
+    with monkeypatch.context() as patience:
+        patience.setattr(keys, "_UNLOCK_SECONDS", 0.1)
+        waits = tmp_path / "ssh-keygen"
+        waits.write_text("#!/bin/sh\nexec sleep 600\n")
+        waits.chmod(0o755)
+        patience.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        assert refused_keeping_tokens(laptop, fake, keep="file") == "key-unusable"
+    asked = len(fake.asked)
+    assert laptop.hoopjump("login", "--if-needed", "--quiet").status == 0
+    assert laptop.settings.certificate.exists()
+    assert {path for path, _ in fake.asked[asked:]} <= {"/token"}
 
 
 def test_keep_agent_leaves_no_private_key_on_disk(laptop: Laptop, fake: FakeProvider, agent: Path) -> None:

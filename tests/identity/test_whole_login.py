@@ -2,90 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-import pytest
-
 from hoopjump.decision.certificate import read_certificate
-from hoopjump.dev import programs
 from hoopjump.dev.backend import DOMAIN
-from hoopjump.dev.bastion import Bastion
-from tests.ca.yard import URL, Yard
-from tests.identity.conftest import Laptop, browser
-from tests.oidc.provider import Provider
-
-PEOPLE = {name: {"email": f"{name}@{DOMAIN}", "email_verified": True} for name in ("alice", "nobody")}
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What an administrator has set up."""
-
-    bastion: Bastion
-    provider: Provider
-    ca: Yard
-
-    @property
-    def ca_url(self) -> str:
-        """The URL of hoopjump-ca."""
-        return f"https://localhost:{self.ca.port}"
-
-
-@pytest.fixture(scope="module")
-def site(bastion: Bastion, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A bastion that trusts the CA of a hoopjump-ca that trusts a provider."""
-    directory = tmp_path_factory.mktemp("site")
-    with Provider(directory, PEOPLE) as provider:
-        ca = Yard(
-            directory,
-            {
-                "[certificate]": f'ca_key = "file:{bastion.user_ca.key}"',
-                "[[issuer]]": f'issuer = "{provider.issuer}"\naudiences = ["hoopjump"]\nkeys = "discovery"\n'
-                'user_claim = "email"\nallow_http = true\nallow_private = true',
-            },
-        )
-        ca.config.write_text(ca.config.read_text().replace(f'url = "{URL}"', f'url = "https://localhost:{ca.port}"'))
-        with ca:
-            yield Site(bastion, provider, ca)
-
-
-def configured(laptop: Laptop, site: Site, **values: object) -> Path:
-    """The laptop's ssh configuration, with the block that was installed."""
-    usual: dict[str, object] = {
-        "ca_url": site.ca_url,
-        "ca_file": str(site.ca.directory / "tls.pem"),
-        "user_claim": "email",
-        "hosts": ["bastion", "gateway"],
-    }
-    laptop.configure(site.provider.issuer, **{**usual, **values})
-    path = laptop.home / ".ssh" / "config"
-    theirs = site.bastion.client_config(site.bastion.certificate()).read_text().splitlines()
-    path.write_text(
-        "".join(f"{line}\n" for line in theirs if "IdentityFile" not in line and "CertificateF" not in line)
-    )
-    return path
-
-
-def ssh(path: Path, *arguments: str, person: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Plain ssh; ``person`` sits at the browser."""
-    return subprocess.run(
-        [str(programs.ssh()), "-F", str(path), *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, **({"BROWSER": f"{browser(person)} %s"} if person else {})},
-    )
-
-
-def installed(laptop: Laptop, path: Path, name: str = "alice") -> None:
-    said = laptop.hoopjump("login", "--browser", browser(name), "--install", "--yes", "--ssh-config", path)
-    assert said.status == 0, said.err
+from tests.identity.conftest import Laptop, Site, browser
+from tests.identity.plain_ssh import configured, installed, ssh
 
 
 def test_plain_ssh_logs_in_when_it_must(laptop: Laptop, site: Site) -> None:
