@@ -11,19 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from hoopjump.agent import (
+    EXTENSION,
+    FAILURE,
+    IDENTITIES_ANSWER,
+    REQUEST_IDENTITIES,
+    SIGN_REQUEST,
+    SIGN_RESPONSE,
+    SUCCESS,
+)
 from hoopjump.decision.keys import parse_public_key, parse_signature, verify_signature
 from hoopjump.decision.wire import FormatError, Reader, encode_string
 from hoopjump.handoff.delegation import Handoff
 
 MESSAGE_LIMIT: Final = 64 * 1024
-
-FAILURE: Final = 5
-SUCCESS: Final = 6
-REQUEST_IDENTITIES: Final = 11
-IDENTITIES_ANSWER: Final = 12
-SIGN_REQUEST: Final = 13
-SIGN_RESPONSE: Final = 14
-EXTENSION: Final = 27
 
 _USERAUTH_REQUEST: Final = 50
 _BIND: Final = b"session-bind@openssh.com"

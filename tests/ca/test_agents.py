@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hoopjump.ca.agent import AgentError, AgentSigner
+from hoopjump.agent import AgentError
+from hoopjump.ca.agent import AgentSigner
 from hoopjump.ca.settings import CertificateSection
 from hoopjump.decision.certificate import verify_ca_signature
 from hoopjump.decision.keys import read_public_key
@@ -136,11 +137,11 @@ def test_an_agent_that_signs_something_else_gets_nobody_a_certificate(
         "or with another key": lambda message: signed(Ed25519(), message[-600:-4]),
         "cannot be read": lambda _: string(b"\x0e" + string(b"")),
         "not accepted from a key": lambda _: signed(Rsa(algorithm="ssh-rsa"), b"x"),
-        "refuses to sign": lambda _: string(b"\x05"),
+        "refuses to sign (message 5)": lambda _: string(b"\x05"),
         "closed the connection": lambda _: b"",
-        "answer has": lambda _: b"\xff\xff\xff\xff",
-        "answer is empty": lambda _: string(b""),
-        "(message 12)": lambda _: string(b"\x0c\0\0\0\0"),
+        "answer has 4294967295 bytes": lambda _: b"\xff\xff\xff\xff",
+        "answer has 0 bytes": lambda _: string(b""),
+        "refuses to sign (message 12)": lambda _: string(b"\x0c\0\0\0\0"),
     }
     for number, (detail, answer) in enumerate(answers.items()):
         with fake_agent(tmp_path / "agent", answer):

@@ -22,6 +22,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hoopjump.agent import IDENTITIES_ANSWER, REQUEST_IDENTITIES, SIGN_REQUEST, SIGN_RESPONSE
 from hoopjump.audit.events import Audit, Event, Kind
 from hoopjump.audit.sinks import FileSink
 from hoopjump.config import Config, parse
@@ -44,7 +45,6 @@ from hoopjump.decision.values import Access, LoginRequest, Token, User, Verdict
 from hoopjump.decision.wire import Reader, encode_string
 from hoopjump.gateway.client import GatewayError
 from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
-from hoopjump.handoff.agent import IDENTITIES_ANSWER, REQUEST_IDENTITIES, SIGN_REQUEST, SIGN_RESPONSE
 from hoopjump.handoff.issue import CertificateSpec, PrivateKeySigner, issue, options
 from tests.daemon.yard import MemorySink
 

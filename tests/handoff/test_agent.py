@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hoopjump.agent import FAILURE, SUCCESS
 from hoopjump.decision.keys import parse_public_key, parse_signature, verify_signature
 from hoopjump.decision.wire import Reader, encode_string
-from hoopjump.handoff.agent import FAILURE, SUCCESS, Agent, Conversation
+from hoopjump.handoff.agent import Agent, Conversation
 from hoopjump.handoff.delegation import Handoff
 from hoopjump.handoff.issue import PrivateKeySigner
 
