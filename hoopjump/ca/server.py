@@ -12,11 +12,15 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
 from hoopjump.ca.limits import neighbourhood
+
+# No cache may keep what was for one client; nobody needs to know what we are made with.
+HEADERS: Final = {"Cache-Control": "no-store", "Server": "hoopjump-ca", "X-Content-Type-Options": "nosniff"}
 
 # Room in the table of descriptors is likely to come back soon.
 _PAUSE_SECONDS: Final = 0.2
@@ -26,19 +30,37 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 log = logging.getLogger("hoopjump.ca")
 
 
+class _Protocol(web.RequestHandler):
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP. aiohttp's own would say what we are made with."""
+        super().handle_error(request, status, exc)
+        response = web.Response(status=status, text=f"{HTTPStatus(status).phrase.lower()}\n", headers=HEADERS)
+        response.force_close()
+        return response
+
+
 class Http(web.Server):
     """aiohttp's HTTP, which also tells when a connection has ended. Its own complaints about clients are not logged."""
 
     def __init__(self, handler: Handler) -> None:
-        quiet = logging.getLogger("hoopjump.ca.http")
-        quiet.setLevel(logging.CRITICAL)
-        super().__init__(handler, access_log=None, auto_decompress=False, lingering_time=2.0, logger=quiet)
+        super().__init__(handler)
+        self._quiet = logging.getLogger("hoopjump.ca.http")
+        self._quiet.setLevel(logging.CRITICAL)
         self._ends: dict[web.RequestHandler, asyncio.Future[None]] = {}
 
     def expect(self) -> tuple[web.RequestHandler, asyncio.Future[None]]:
         """The protocol of a connection to come, and what is done when it has ended."""
-        protocol = self()
-        self._ends[protocol] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        protocol = _Protocol(
+            self, loop=loop, access_log=self._quiet, auto_decompress=False, lingering_time=2.0, logger=self._quiet
+        )
+        self._ends[protocol] = loop.create_future()
         return protocol, self._ends[protocol]
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
@@ -94,6 +116,8 @@ class Server:
     async def stop(self, seconds: float) -> None:
         """Accept nothing more, and let what is being answered be answered for so many seconds."""
         if self._accepting is not None:
+            # Else asyncio complains when a connection comes at this very moment.
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._accepting.cancel()
             await asyncio.gather(self._accepting, return_exceptions=True)
         self._listener.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -11,12 +12,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from hoopjump.ca.main import main
+from hoopjump.ca.server import Server
 from hoopjump.decision.wire import Reader
-from hoopjump.dev.services import wait_for
+from hoopjump.dev.services import ServiceError, wait_for
 from tests.ca.test_agents import fake_agent, held, public_line, signed
 from tests.ca.yard import Yard, tls_pair
 from tests.decision.forge import Ed25519, blob
@@ -86,6 +90,8 @@ def test_what_is_no_http_gets_no_traceback(yard: Yard) -> None:
                 answer = connection.recv(65536)
                 assert answer == b"" or answer.startswith(b"HTTP/1.0 400") or answer.startswith(b"HTTP/1.1 400")
                 assert b"Traceback" not in answer
+                assert b"aiohttp" not in answer
+                assert b"aaaa" not in answer
     with socket.create_connection(("127.0.0.1", yard.port)) as connection:
         connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert closed(connection)
@@ -172,7 +178,37 @@ def test_sigterm_lets_what_was_begun_be_answered(new_yard: Callable[..., Yard], 
         assert not waiting.done()
         go.set()
         assert waiting.result(20).certificate.ca_key == blob(key)
-    wait_for(lambda: "hoopjump-ca has stopped" in yard.log.read_text(), what="the end")
+
+    def ended() -> bool:
+        with contextlib.suppress(ServiceError):
+            return not yard.service.pid
+        return True
+
+    wait_for(ended, what="the end")
+    assert "hoopjump-ca has stopped" in yard.log.read_text()
+
+
+def test_a_connection_that_comes_at_the_very_end_is_no_fault() -> None:
+    """Nobody takes it any more, and nobody complains."""
+    complaints: list[dict[str, Any]] = []
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        raise NotImplementedError
+
+    async def serve() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = Server(listener, answer, tls=None, connections=2, per_source=2, seconds=20)
+        server.start()
+        await asyncio.sleep(0)
+        with socket.create_connection(listener.getsockname()):
+            # The loop has seen it; what it does about it comes after us.
+            await asyncio.sleep(0)
+            await server.stop(1)
+        await asyncio.sleep(0)
+
+    asyncio.run(serve())
+    assert complaints == []
 
 
 def test_sighup_takes_up_a_renewed_certificate(new_yard: Callable[..., Yard]) -> None:
