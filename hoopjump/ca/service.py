@@ -98,7 +98,7 @@ class Service:
         self._metrics.refused(reason)
         return _refusal(reason, ref)
 
-    def refuse(self, error: RefusedError, source: str | None) -> Answer:
+    def refuse(self, error: RefusedError, source: str) -> Answer:
         """The answer to what is no request that could be judged."""
         return self._refused(error.reason, error.detail, new_reference(), {"source": source})
 

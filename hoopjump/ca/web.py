@@ -12,6 +12,7 @@ from hoopjump.ca.limits import neighbourhood, plain_address
 from hoopjump.ca.metrics import CONTENT_TYPE, Metrics
 from hoopjump.ca.refusal import RefusedError
 from hoopjump.ca.request import BODY_LIMIT
+from hoopjump.ca.server import HEADERS
 from hoopjump.ca.service import Answer, Service
 from hoopjump.decision.reasons import Reason
 
@@ -21,8 +22,7 @@ METRICS: Final = "/metrics"
 
 _METHOD: Final = {CERTIFICATES: "POST", HEALTH: "GET", METRICS: "GET"}
 
-# No cache may keep what was for one client; nobody needs to know what we are made with.
-_HEADERS: Final = {"Cache-Control": "no-store", "Server": "hoopjump-ca", "X-Content-Type-Options": "nosniff"}
+_UNKNOWN: Final = "unknown"
 
 
 class Site:
@@ -40,14 +40,16 @@ class Site:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """The answer to one request; the connection ends with it."""
-        respond = self._paths.get(request.path)
+        # As it was written: what a proxy keeps from us under one spelling must not get in under another.
+        path = request.rel_url.raw_path
+        respond = self._paths.get(path)
         if respond is None:
             response = web.Response(status=404, text="not found\n")
-        elif request.method != _METHOD[request.path]:
-            response = web.Response(status=405, text="method not allowed\n", headers={"Allow": _METHOD[request.path]})
+        elif request.method != _METHOD[path]:
+            response = web.Response(status=405, text="method not allowed\n", headers={"Allow": _METHOD[path]})
         else:
             response = await respond(request)
-        response.headers.update(_HEADERS)
+        response.headers.update(HEADERS)
         response.force_close()
         return response
 
@@ -55,11 +57,10 @@ class Site:
         try:
             source, site = self._source(request)
         except ValueError:
-            return _json(
-                self._service.refuse(
-                    RefusedError(Reason.REQUEST_MALFORMED, f"the proxy sends no address in {self._source_header}"), None
-                )
-            )
+            detail = f"the proxy sends no single address in {self._source_header}"
+            error = RefusedError(Reason.REQUEST_MALFORMED, detail)
+            # Those whom nobody can tell apart count as one.
+            return _json(self._service.admit(_UNKNOWN) or self._service.refuse(error, _UNKNOWN))
         refused = self._service.admit(site)
         if refused is not None:
             return _json(refused)
@@ -68,8 +69,11 @@ class Site:
 
     def _source(self, request: web.BaseRequest) -> tuple[str, str]:
         """The client's address, and what counts as its neighbourhood; raises :class:`ValueError`."""
-        header = self._source_header
-        source = request.remote or "" if header is None else request.headers.get(header, "")
+        if self._source_header is None:
+            source = request.remote or ""
+        else:
+            # Of two, one is the client's own: a proxy was to replace it and has added to it.
+            source = ", ".join(request.headers.getall(self._source_header, ()))
         return plain_address(source), neighbourhood(source)
 
     async def _health(self, _: web.BaseRequest) -> web.Response:

@@ -26,6 +26,8 @@ from hoopjump.identity.state import MARGIN, State
 from hoopjump.identity.tokens import Tokens
 
 PATH: Final = "/ssh/certificates"
+# What a proxy says by itself when the one behind it is away, or too many ask.
+_AWAY: Final = (429, 502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,9 @@ def _refusal(reply: Reply, url: str) -> IdentityError:
     members = reply.members or {}
     reason, sentence, ref = (members.get(name) for name in ("reason", "sentence", "ref"))
     if not all(type(text) is str and 0 < len(text) <= 500 for text in (reason, sentence)):
+        if reply.status in _AWAY:
+            away = f"{url} answers with {reply.status}: hoopjump-ca is away or overrun"
+            return IdentityError("provider-unreachable", away, "try again in a minute")
         return IdentityError("ca-malformed", f"{url} answers with {reply.status}", "is it a hoopjump-ca?")
     hint = f"its log has more under the reference {ref}" if type(ref) is str and len(ref) <= 64 else ""
     return IdentityError("ca-refused", f"{url} refuses: {sentence} ({reason})", hint)

@@ -155,7 +155,27 @@ def test_behind_a_proxy_the_header_tells_the_source(new_yard: Callable[..., Yard
     assert yard.post(yard.body(yard.key("other"))).outcome == (400, "request-malformed")
     issued, refused = yard.events()
     assert issued["source"] == "2001:db8::7"
-    assert refused["detail"] == "the proxy sends no address in X-Real-IP"
+    assert (refused["source"], refused["detail"]) == ("unknown", "the proxy sends no single address in X-Real-IP")
+
+
+@pytest.mark.parametrize("sent", [[], [""], ["203.0.113.66", "192.0.2.1"], ["203.0.113.66, 192.0.2.1"], ["localhost"]])
+def test_a_proxy_that_lets_clients_have_a_say(new_yard: Callable[..., Yard], sent: list[str]) -> None:
+    """One that adds its header to the client's own, or none: nothing is issued, and the audit trail is not flooded."""
+    yard = new_yard({"[limits]": "per_source = 3"}, unix=True)
+    outcomes = []
+    for _ in range(8):
+        connection = yard.connection()
+        connection.putrequest("POST", "/ssh/certificates")
+        for number, address in enumerate(sent):
+            connection.putheader("X-Real-IP" if number else "x-real-ip", address)
+        connection.putheader("Content-Length", "0")
+        connection.endheaders()
+        outcomes.append(connection.getresponse().status)
+        connection.close()
+    assert (outcomes[:3], outcomes[-1]) == ([400, 400, 400], 429)
+    assert {event["source"] for event in yard.events()} == {"unknown"}
+    assert len(yard.events()) <= 5
+    assert yard.post(yard.body(yard.key()), {"X-Real-IP": "192.0.2.1"}).status == 200
 
 
 def test_over_tls_nobody_believes_the_header(yard: Yard) -> None:
@@ -177,7 +197,7 @@ def test_health_and_numbers_and_nothing_else(yard: Yard) -> None:
     issued = sum(event["kind"] == "certificate-issued" for event in yard.events())
     assert int(counted["hoopjump_ca_certificates_total"]) == issued
     assert int(counted["hoopjump_ca_connections"]) >= 1
-    for path in ("/", "/ssh/certificates/", "/ssh", "/jwks.json", "/metrics/../etc/passwd", "/%2e%2e/"):
+    for path in ("/", "/ssh/certificates/", "/ssh", "/jwks.json", "/metrics/../etc/passwd", "/%2e%2e/", "/%6detrics"):
         assert yard.ask("GET", path).status == 404, path
     assert yard.ask("GET", "/ssh/certificates").status == yard.ask("POST", "/metrics").status == 405
 

@@ -27,7 +27,8 @@ from hoopjump.decision.certificate import Certificate, read_certificate
 from hoopjump.dev import programs
 from hoopjump.dev.services import Service, free_port, minimal_environment
 
-URL = "https://ca.example.com"
+HOST = "ca.example.com"
+URL = f"https://{HOST}"
 ISSUER = "https://idp.example.com"
 AUDIENCE = "hoopjump-ca"
 BASTION = "bastion"
@@ -94,7 +95,7 @@ def prove(key: Path, message: bytes, namespace: str = NAMESPACE) -> str:
 
 
 def tls_pair(directory: Path, name: str = "tls") -> Path:
-    """A self-signed certificate for 127.0.0.1 (``NAME.pem``) and its key (``NAME.key``); made anew each time."""
+    """A new self-signed certificate for localhost and :data:`HOST` (``NAME.pem``), and its key (``NAME.key``)."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hoopjump-ca")])
     now = datetime.now(UTC)
@@ -106,7 +107,7 @@ def tls_pair(directory: Path, name: str = "tls") -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.DNSName(HOST)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -117,6 +118,13 @@ def tls_pair(directory: Path, name: str = "tls") -> Path:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return path
+
+
+def trusting(directory: Path) -> ssl.SSLContext:
+    """What a client needs to verify the certificate of :func:`tls_pair`."""
+    context = ssl.create_default_context(cafile=str(directory / "tls.pem"))
+    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+    return context
 
 
 class Yard:
@@ -222,8 +230,7 @@ class Yard:
         """A connection to the service, its TLS verified."""
         if self.unix is not None:
             return _UnixConnection(self.unix, timeout)
-        context = ssl.create_default_context(cafile=str(self.directory / "tls.pem"))
-        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+        context = trusting(self.directory)
         connection = http.client.HTTPSConnection("localhost", self.port, timeout=timeout, context=context)
         connection._create_connection = lambda *_: socket.create_connection(("127.0.0.1", self.port), timeout)  # type: ignore[attr-defined]
         return connection

@@ -22,7 +22,7 @@ from hoopjump.sshd.versions import Version
 
 README = (programs.CHECKOUT / "README.md").read_text()
 PAGES = ("README.md", "SECURITY.md", "CHANGELOG.md", *(f"docs/{page.name}" for page in DOCS.glob("*.md")))
-LANGUAGES = {"sh", "console", "text", "toml", "ssh_config", "sshd_config", "json", "csv", "python", "sql", ""}
+LANGUAGES = {"sh", "console", "text", "toml", "nginx", "ssh_config", "sshd_config", "json", "csv", "python", "sql", ""}
 
 
 def blocks(text: str, language: str) -> list[str]:

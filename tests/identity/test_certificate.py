@@ -255,8 +255,10 @@ def test_a_refusal_of_hoopjump_ca_is_told_with_its_reference(laptop: Laptop, fak
     assert said.status == 1
     assert "refuses: The proof is too old. (proof-stale)" in said.err
     assert "reference 0a1b2c3d" in said.err
-    fake.ca_refusal = 502, {}
+    fake.ca_refusal = 404, {}
     assert refused_keeping_tokens(laptop, fake, keep="file") == "ca-malformed"
+    fake.ca_refusal = 502, {}
+    assert refused_keeping_tokens(laptop, fake, keep="file") == "provider-unreachable"
 
 
 def test_a_private_key_in_the_way_of_keep_agent_is_left_alone(laptop: Laptop, fake: FakeProvider, agent: Path) -> None:
