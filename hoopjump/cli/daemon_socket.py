@@ -6,7 +6,7 @@ import json
 import socket
 import struct
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from hoopjump.daemon.wire import FRAME_LIMIT, Message, Pair, WireError, decode, encode
 from hoopjump.decision.reasons import Reason
@@ -35,15 +35,15 @@ def ask(path: Path, verb: str, *pairs: Pair, seconds: float = SECONDS) -> Any:  
 
 
 def _exchange(path: Path, frame: bytes, seconds: float) -> Message:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link, link.makefile("rb") as stream:
         link.settimeout(seconds)
         try:
             link.connect(str(path))
             link.sendall(frame)
-            (length,) = struct.unpack(">I", _receive(link, 4))
+            (length,) = struct.unpack(">I", _receive(stream, 4))
             if not 1 <= length <= FRAME_LIMIT:
                 raise DaemonError("hoopjumpd gave an answer that is none")
-            return decode(_receive(link, length))
+            return decode(_receive(stream, length))
         except TimeoutError:
             raise DaemonError(f"hoopjumpd did not answer within {seconds:g} s", "systemctl status hoopjumpd") from None
         except WireError as error:
@@ -54,11 +54,8 @@ def _exchange(path: Path, frame: bytes, seconds: float) -> Message:
             ) from error
 
 
-def _receive(link: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        piece = link.recv(count - len(data))
-        if not piece:
-            raise DaemonError("hoopjumpd ended the connection without an answer", "journalctl -u hoopjumpd")
-        data += piece
+def _receive(stream: BinaryIO, count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) < count:
+        raise DaemonError("hoopjumpd ended the connection without an answer", "journalctl -u hoopjumpd")
     return data
