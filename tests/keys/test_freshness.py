@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hoopjump.decision.jwk import KeySet
-from hoopjump.keys.freshness import Standing, asked, confirmed, failed, lifetime
+from hoopjump.keys.freshness import Moment, Standing, asked, confirmed, elapsed, failed, lifetime, resumed
 
 NO_KEYS = KeySet.of()
 
@@ -52,6 +52,40 @@ def test_keys_are_kept_from_the_first_failure_on() -> None:
         standing = failed(standing, moment, "down")
         assert standing.believed_until(3600) == 1480 + 3600
     assert confirmed(standing, 2100, None, None, 600).believed_until(3600) == 2700 + 3600
+
+
+def test_a_failure_that_comes_late_gives_no_more_time() -> None:
+    """Of a machine that slept, or of a service that was not there to ask."""
+    standing = failed(confirmed(Standing(), 1000, NO_KEYS, None, 600), 1600 + 3599, "down")
+    assert standing.believed_until(3600) == 1600 + 3600
+
+
+def test_keys_of_an_earlier_process_are_as_old_as_they_are() -> None:
+    """And their provider is asked at once."""
+    standing = resumed(NO_KEYS, b"", age=1000, fresh_for=600, failed_after=None, now=50)
+    assert (standing.confirmed_at, standing.due_at, standing.believed_until(3600)) == (-950, 50, -350 + 3600)
+    standing = resumed(NO_KEYS, b"", age=1000, fresh_for=600, failed_after=480, now=50)
+    assert failed(standing, 50, "down").believed_until(3600) == -950 + 480 + 3600
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "seconds"),
+    [
+        (Moment(9000, 100), Moment(9030, 130), 30),
+        (Moment(9000, 100), Moment(9000, 100), 0),
+        # Set back, set forward.
+        (Moment(9000, 100), Moment(9005, 130), 30),
+        (Moment(9000, 100), Moment(9900, 130), 900),
+        (Moment(9000, 100), Moment(8999, 130), None),
+        # Rebooted: a minute off, or set back since by an hour, of which the machine has been up for a half.
+        (Moment(9000, 100), Moment(9060, 20), 60),
+        (Moment(9000, 5000), Moment(9010, 1800), 1800),
+        (Moment(9000, -40), Moment(9010, 20), 60),
+    ],
+)
+def test_of_two_clocks_the_one_that_proves_more_counts(then: Moment, now: Moment, seconds: float | None) -> None:
+    """One can be set, the other begins anew; neither makes keys younger."""
+    assert elapsed(then, now) == seconds
 
 
 def test_without_keys_nothing_is_believed() -> None:
