@@ -45,6 +45,7 @@ ACCOUNTS: Final = (
     Account("mysql"),
     Account("hoopjump"),
     Account("hoopjump-hook"),
+    Account("hoopjump-ca"),
     Account("hoop-agent", login=True),
     Account("hoop", login=True),
     Account("admin", login=True),

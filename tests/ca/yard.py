@@ -175,7 +175,9 @@ class Yard:
             self.log,
             ready=self._ready,
             environment=minimal_environment(
-                NOTIFY_SOCKET=str(notify), PYTHONPATH=str(programs.CHECKOUT), PYTHONDONTWRITEBYTECODE="1"
+                NOTIFY_SOCKET=str(notify),
+                PYTHONPATH=str(programs.reachable(programs.CHECKOUT)),
+                PYTHONDONTWRITEBYTECODE="1",
             ),
         )
 
