@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from hoopjump.dev.gateway.access import protocol, rule_for, visible
 from hoopjump.dev.gateway.identity import caller_of_user
-from hoopjump.dev.gateway.model import Role
-from hoopjump.dev.gateway.model import Session as Row
+from hoopjump.dev.gateway.model import Role, Session
 from hoopjump.dev.gateway.reviews import has_grant, open_review
 from hoopjump.dev.gateway.roles_command import CommandTarget
 from hoopjump.dev.gateway.roles_database import DatabaseTarget
@@ -49,29 +48,22 @@ async def open_target(connection: Connection, role: Role, *, interactive: bool, 
     return _SESSIONS[kind](connection, role, await _admit(connection, role, verb))
 
 
-async def _admit(connection: Connection, role: Role, verb: str) -> Row:
+async def _admit(connection: Connection, role: Role, verb: str) -> Session:
     store, user, faults = connection.store, connection.user, connection.faults
     silent = Unreachable(visible=faults.refusal_text)
-    if user is None or not visible(store, caller_of_user(user), role):
+    caller = caller_of_user(user) if user is not None else None
+    if caller is None or not visible(store, caller, role):
         raise silent
     if (role.access_mode_connect if verb == "connect" else role.access_mode_exec) == "disabled":
         raise silent
     if role.name in faults.agent_offline:
         await asyncio.sleep(OFFLINE_WAIT)
         raise Unreachable("session timed out waiting for the target server", visible=True)
-    row = Row(
-        user=user.email,
-        user_id=user.subject,
-        user_name=user.name,
-        connection=role.name,
-        type=role.type,
-        subtype=role.subtype,
-        verb=verb,
-    )
+    row = caller.session(role, verb)
     store.sessions.append(row)
     kind = "jit" if verb == "connect" else "onetime"
     rule = rule_for(store, role, "jit" if verb == "connect" else "command")
-    if rule is not None and not (kind == "jit" and has_grant(store, user.subject, role.name)):
+    if rule is not None and not (kind == "jit" and has_grant(store, caller.subject, role.name)):
         open_review(row, rule, kind)
         row.end(KILLED)
         raise silent

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hoopjump.dev.gateway.model import ApiKey, Store, User, now
+from hoopjump.dev.gateway.model import ApiKey, Role, Session, Store, User, now
 
 TOKEN_LIFETIME = 12 * 3600
 
@@ -43,6 +43,10 @@ class Caller:
     def sees_all_roles(self) -> bool:
         """Admins and auditors are not subject to access control."""
         return self.is_admin or self.is_auditor
+
+    def session(self, role: Role, verb: str, script: str = "") -> Session:
+        """The row of a session that begins now."""
+        return Session(self.email, self.subject, self.name, role.name, role.type, role.subtype, verb, script=script)
 
 
 def caller_of_key(key: ApiKey) -> Caller:

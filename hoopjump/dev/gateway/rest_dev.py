@@ -7,8 +7,7 @@ from dataclasses import asdict
 from aiohttp import web
 
 from hoopjump.dev.gateway import setup
-from hoopjump.dev.gateway.identity import Caller
-from hoopjump.dev.gateway.model import Session
+from hoopjump.dev.gateway.identity import Caller, caller_of_user
 from hoopjump.dev.gateway.rest import FAULTS, STORE, answer, body_of, empty, failure, guarded
 from hoopjump.dev.gateway.reviews import moment_in
 
@@ -63,7 +62,7 @@ async def _session(request: web.Request, _caller: Caller) -> web.Response:
     user, role = store.user_by("email", str(body["email"])), store.role_named(str(body["role"]))
     if user is None or role is None:
         return failure(404, "no such user or role")
-    row = Session(user.email, user.subject, user.name, role.name, role.type, role.subtype, "connect")
+    row = caller_of_user(user).session(role, "connect")
     row.end(int(body["exit_code"]))
     row.start_date, row.end_date = (moment_in(-seconds) for seconds in (int(body["seconds"]) + 60, 60))
     store.sessions.append(row)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from hoopjump.dev.gateway import reviews, shapes
 from hoopjump.dev.gateway.access import rule_for, visible
-from hoopjump.dev.gateway.identity import Caller
+from hoopjump.dev.gateway.identity import Caller, caller_of_user
 from hoopjump.dev.gateway.model import Review, Role, Session, now
 from hoopjump.dev.gateway.rest import STORE, answer, body_of, empty, failure, guarded, sql_like
 from hoopjump.dev.gateway.roles_command import agent_code, command_of, run_once
@@ -90,7 +90,7 @@ async def _post(request: web.Request, caller: Caller) -> web.Response:
     role = store.role_named(str(body.get("connection", "")))
     if role is None or not visible(store, caller, role):
         return failure(404, "not found")
-    row = _new_row(caller, role, "exec", str(body.get("script", "")))
+    row = caller.session(role, "exec", str(body.get("script", "")))
     store.sessions.append(row)
     if role.access_mode_exec == "disabled":
         return failure(400, "exec is disabled for this connection")
@@ -112,19 +112,6 @@ async def _exec(request: web.Request, caller: Caller) -> web.Response:
         # Also the script that nobody has approved yet is spent by this.
         row.review.status = "EXECUTED"
     return answer(await _run(role, row)) if approved else _waiting(request, row)
-
-
-def _new_row(caller: Caller, role: Role, verb: str, script: str) -> Session:
-    return Session(
-        user=caller.email,
-        user_id=caller.subject,
-        user_name=caller.name,
-        connection=role.name,
-        type=role.type,
-        subtype=role.subtype,
-        verb=verb,
-        script=script,
-    )
 
 
 def _waiting(request: web.Request, row: Session) -> web.Response:
@@ -174,17 +161,8 @@ async def _provision(request: web.Request, caller: Caller) -> web.Response:
         return failure(404, "not found")
     script = str(body.get("script", ""))
     seconds = int(body.get("access_duration_sec") or 0)
-    row = Session(
-        user=user.email,
-        user_id=user.subject,
-        user_name=user.name,
-        connection=role.name,
-        type=role.type,
-        subtype=role.subtype,
-        verb="exec" if script and not seconds else "connect",
-        script=script,
-        status="ready",
-    )
+    row = caller_of_user(user).session(role, "exec" if script and not seconds else "connect", script)
+    row.status = "ready"
     row.review = reviews.provisioned(row, caller, seconds)
     store.sessions.append(row)
     return answer({"session_id": row.id, "user_email": user.email, "has_review": False}, 202)
@@ -202,7 +180,7 @@ async def _credentials(request: web.Request, caller: Caller) -> web.Response:
     seconds = int(body.get("access_duration_seconds") or 0)
     if role.type == "custom" or rule is None:
         return failure(400, "connection type not supported")
-    row = _new_row(caller, role, "connect", "")
+    row = caller.session(role, "connect")
     store.sessions.append(row)
     reviews.open_review(row, rule, "jit", seconds)
     if row.review is None:
