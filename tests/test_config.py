@@ -10,6 +10,7 @@ import pytest
 from hoopjump import config
 from hoopjump.config import ConfigError
 
+TOML = "docs/configuration.md has an example"
 GOOD = '[gateway]\napi_url = "https://gw.example.com"\nssh_host = "gw.example.com"\n'
 
 
@@ -26,30 +27,74 @@ def test_smallest_configuration_has_the_documented_defaults() -> None:
     [
         (GOOD + "\n[sshd]\nhook_usr = 'x'\n", "f:6: unknown key `sshd.hook_usr`", "did you mean `hook_user`?"),
         (GOOD.replace("gateway]", "gatway]"), "f:1: unknown key `gatway`", "did you mean `gateway`?"),
-        ("", "f: `gateway` is missing", ""),
-        ("[gateway]\nssh_host = 'x'\n", "f:1: `gateway.api_url` is missing", ""),
-        (GOOD + "ssh_port = 70000\n", "f:4: `gateway.ssh_port`: input should be less than or equal to 65535", ""),
+        (
+            "",
+            "f: `gateway` is missing",
+            "the keys of this table stand below a line [gateway]; docs/configuration.md has them all",
+        ),
+        (
+            "[gateway]\nssh_host = 'x'\n",
+            "f:1: `gateway.api_url` is missing",
+            "gateway.api_url: Base URL of the gateway, without /api",
+        ),
+        (
+            GOOD + "ssh_port = 70000\n",
+            "f:4: `gateway.ssh_port = 70000`: must be at most 65535",
+            "gateway.ssh_port: Port of the gateway's SSH server; 12222 unless set",
+        ),
         (
             GOOD + "api_key = 'hpk_secret'\n",
             "f:4: `gateway.api_key`: must be credential:NAME or file:/PATH (secrets never stand in this file)",
-            "",
+            "gateway.api_key: API key (hpk_...), by reference; one of group auditor is enough; "
+            '"credential:gateway-api-key" unless set',
         ),
-        (GOOD + "known_hosts = 'here'\n", "f:4: `gateway.known_hosts`: must be an absolute path", ""),
-        (GOOD + "[accounts]\nshared = 'hoop'\n", "f:5: `accounts.shared`: must be a list", ""),
-        (GOOD + "[accounts]\nshared = []\n[accounts.map]\nx = 'y'\n", "f:7: `accounts.map.x`: must be a list", ""),
-        (GOOD + "[accounts]\nmap = ['hoop']\n", "f:5: `accounts.map`: must be a table", ""),
-        ("session = 3\n" + GOOD, "f:1: `session`: must be a table", ""),
+        (
+            GOOD + "ca_file = 'here'\n",
+            'f:4: `gateway.ca_file = "here"`: must be an absolute path',
+            "gateway.ca_file: PEM file of the CAs that may sign the gateway's TLS certificate",
+        ),
+        (
+            GOOD + "[accounts]\nshared = 'hoop'\n",
+            'f:5: `accounts.shared = "hoop"`: must be a list, in brackets',
+            'accounts.shared: Accounts that every user may use; ["hoop"] unless set',
+        ),
+        (
+            GOOD + "[accounts.map]\n'x@example.com' = 'y'\n",
+            'f:5: `accounts.map."x@example.com" = "y"`: must be a list, in brackets',
+            'accounts.map."x@example.com": More accounts by e-mail address or subject',
+        ),
+        (
+            GOOD + "[accounts]\nmap = ['hoop']\n",
+            'f:5: `accounts.map = ["hoop"]`: must be a table',
+            "accounts.map: More accounts by e-mail address or subject",
+        ),
+        (
+            "session = 3\n" + GOOD,
+            "f:1: `session = 3`: must be a table",
+            "the keys of this table stand below a line [session]; docs/configuration.md has them all",
+        ),
+        (
+            GOOD + "[handoff]\nclient = 'telnet'\n",
+            'f:5: `handoff.client = "telnet"`: must be "ssh" or "hoop"',
+            "handoff.client: What carries sessions to the gateway: ssh, or hoop, which acts with the user's own token; "
+            '"ssh" unless set',
+        ),
         (
             GOOD + "[tokens.issuer]\nissuer = 'https://idp.example.com'\n",
             "f:4: `tokens.issuer`: there may be several, so each table begins with [[tokens.issuer]]",
-            "",
+            "tokens.issuer: The issuers that are trusted",
         ),
         (
             GOOD + "[[tokens.issuer]]\nissuer = 'https://idp.example.com'\naudiences = []\n",
-            "f:6: `tokens.issuer[0].audiences`: must not be empty",
-            "",
+            'f:6: `tokens.issuer[0].audiences = []` (issuer "https://idp.example.com"): must not be empty',
+            "tokens.issuer.audiences: For whom a token must be: one of these is in `aud`",
         ),
-        ("[gateway\n", "f:1: Expected ']' at the end of a table declaration", ""),
+        ("[gateway\n", "f:1: Expected ']' at the end of a table declaration", TOML),
+        (GOOD + GOOD, "f:4: this table is there already", TOML),
+        (GOOD + "ssh_host = 'x'\n", "f:4: this key is there already", TOML),
+        (GOOD + "ssh_port = a\n", "f:4: this is no value; text stands in quotes", TOML),
+        (GOOD + "ssh_port = " + "9" * 5000, "f: a number or a nesting in it has no sensible size", ""),
+        ("x = " + "[" * 100_000, "f: a number or a nesting in it has no sensible size", ""),
     ],
 )
 def test_fault_is_told_with_its_line_and_the_nearest_name(text: str, message: str, hint: str) -> None:
@@ -180,11 +225,21 @@ def test_credential_comes_from_systemd_alone(tmp_path: Path, monkeypatch: pytest
     assert config.read_secret("credential:key") == "secret"
 
 
-@pytest.mark.parametrize("host", ["gw.example.com:12222", "[2001:db8::1]", "-oProxyCommand=x", "alice@gw", "a b", ""])
+@pytest.mark.parametrize("host", ["gw.example.com:12222", "[2001:db8::1]", "-oProxyCommand=x", "alice@gw", "a b"])
 def test_the_gateways_host_stands_alone(host: str) -> None:
     """Port, user and brackets have places of their own."""
     with pytest.raises(ConfigError, match="its port is ssh_port"):
         config.parse(GOOD.replace('ssh_host = "gw.example.com"', f'ssh_host = "{host}"'), "f")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://eve:eve@127.0.0.1", "https://", "https://gw/?x", "https://gw/#", "ftp://gw", "gw"]
+)
+def test_the_gateways_url_is_a_plain_one(url: str) -> None:
+    """A user in it would replace the API key in the requests; and passwords are not repeated."""
+    with pytest.raises(ConfigError, match="must be https://HOST") as caught:
+        config.parse(GOOD.replace("https://gw.example.com", url), "f")
+    assert "eve" not in caught.value.message
 
 
 @pytest.mark.parametrize("host", ["gw", "192.0.2.7", "2001:db8::1", "::1"])

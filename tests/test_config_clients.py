@@ -37,15 +37,18 @@ def test_ssh_is_the_client_unless_a_role_says_otherwise() -> None:
         ),
         (
             GATEWAY + GRPC.replace("grpcs", "grpc"),
-            "f:5: `handoff.grpc_url`: the user's token would cross a network in clear; use grpcs://",
+            'f:5: `handoff.grpc_url = "grpc://gw.example.com:8443"`: '
+            "the user's token would cross a network in clear; use grpcs://",
         ),
         (
             GATEWAY.replace("https", "http") + TOKENS + "hand_on = true\n" + GRPC + "client = 'hoop'\n",
-            "f:2: `gateway.api_url`: the user's token would cross a network in clear; use https",
+            'f:2: `gateway.api_url = "http://gw.example.com"`: '
+            "the user's token would cross a network in clear; use https",
         ),
         (
             GATEWAY + TOKENS + "hand_on = true\nbound = true\n",
-            "f:9: `tokens.issuer[0].hand_on`: a token that is bound to a key is never handed on",
+            'f:9: `tokens.issuer[0].hand_on = true` (issuer "https://idp.example.com"): '
+            "a token that is bound to a key is never handed on",
         ),
     ],
 )

@@ -39,72 +39,75 @@ def test_a_shared_secret_means_hs256() -> None:
     assert issuer.policy().algorithms == {"HS256"}
 
 
+IN_FIRST = '(issuer "https://idp.example.com")'
+IN_SECOND = '(issuer "https://ca.example.com")'
+
+
 @pytest.mark.parametrize(
-    ("text", "message", "hint"),
+    ("text", "message"),
     [
+        (FIRST + SECOND + 'user_clam = "sub"\n', f"f:10: unknown key `tokens.issuer[1].user_clam` {IN_SECOND}"),
+        (FIRST + '[[tokens.issuer]]\nissuer = "x"\n', 'f:7: `tokens.issuer[1].audiences` (issuer "x") is missing'),
         (
-            FIRST + SECOND + 'user_clam = "sub"\n',
-            "f:10: unknown key `tokens.issuer[1].user_clam`",
-            "did you mean `user_claim`?",
+            FIRST + SECOND + 'leeway = "30"\n',
+            f'f:10: `tokens.issuer[1].leeway = "30"` {IN_SECOND}: must be a whole number, without quotes and without a '
+            "point",
         ),
-        (FIRST + '[[tokens.issuer]]\nissuer = "x"\n', "f:7: `tokens.issuer[1].audiences` is missing", ""),
         (
             FIRST + 'algorithms = ["ES256"]\n\n' + SECOND + 'algorithms = ["none"]\n',
-            "f:12: `tokens.issuer[1].algorithms`: must be some of ES256, ES384, EdDSA, HS256, PS256, RS256, RS384, "
-            "RS512",
-            "",
+            f'f:12: `tokens.issuer[1].algorithms = ["none"]` {IN_SECOND}: must be some of ES256, ES384, EdDSA, HS256, '
+            "PS256, RS256, RS384, RS512",
         ),
         (
             FIRST + 'algorithms = ["HS256"]\n',
-            'f:7: `tokens.issuer[0].algorithms`: HS256 goes with a shared secret (`keys = "secret:…"`) and nothing '
-            "else",
-            "",
+            f'f:7: `tokens.issuer[0].algorithms = ["HS256"]` {IN_FIRST}: HS256 goes with a shared secret (`keys = '
+            '"secret:…"`) and nothing else',
         ),
         (
             FIRST + 'keys = "secret:file:/s"\nalgorithms = ["HS256", "RS256"]\n',
-            "f:8: `tokens.issuer[0].algorithms`: a shared secret goes with HS256 and nothing else",
-            "",
+            f'f:8: `tokens.issuer[0].algorithms = ["HS256", "RS256"]` {IN_FIRST}: a shared secret goes with HS256 and '
+            "nothing else",
         ),
         (
             FIRST + SECOND.replace("https", "http"),
-            "f:8: `tokens.issuer[1].issuer`: plain http lets whoever is between sign tokens; use https, or set "
-            "allow_http",
-            "",
+            'f:8: `tokens.issuer[1].issuer = "http://ca.example.com"`: plain http lets whoever is between sign tokens; '
+            "use https, or set allow_http",
         ),
         (
             FIRST + 'keys = "http://idp.example.com/jwks"\n',
-            "f:7: `tokens.issuer[0].keys`: plain http lets whoever is between sign tokens; use https, or set "
-            "allow_http",
-            "",
+            f"f:7: `tokens.issuer[0].keys` {IN_FIRST}: plain http lets whoever is between sign tokens; use https, or "
+            "set allow_http",
         ),
         (
             FIRST + "ca_file = '/ca.pem'\nkeys = 'file:/jwks'\n",
-            "f:7: `tokens.issuer[0].ca_file`: these keys come over no network, so no CA signs for them",
-            "",
+            f'f:7: `tokens.issuer[0].ca_file = "/ca.pem"` {IN_FIRST}: these keys come over no network, so no CA signs '
+            "for them",
         ),
         (
             FIRST + 'types = ["logout+jwt"]\n',
-            "f:7: `tokens.issuer[0].types`: cannot be empty, nor include dpop+jwt, logout+jwt, secevent+jwt",
-            "",
+            f'f:7: `tokens.issuer[0].types = ["logout+jwt"]` {IN_FIRST}: cannot be empty, nor include dpop+jwt, '
+            "logout+jwt, secevent+jwt",
         ),
-        (FIRST + FIRST, "f:8: `tokens.issuer[1].issuer`: another issuer has the same name", ""),
+        (
+            FIRST + FIRST,
+            'f:8: `tokens.issuer[1].issuer = "https://idp.example.com"`: another issuer has the same name',
+        ),
         (
             '[tokens]\nsession = "required"\n',
-            "f:5: `tokens.session`: tokens are to be taken, and there is no [[tokens.issuer]] whose they could be",
-            "",
+            'f:5: `tokens.session = "required"`: tokens are to be taken, and there is no [[tokens.issuer]] whose they '
+            "could be",
         ),
         (
             '[tokens]\nforward = "optional"\n' + FIRST,
-            "f:5: `tokens.forward`: only a bound token counts, and no [[tokens.issuer]] is bound",
-            "",
+            'f:5: `tokens.forward = "optional"`: only a bound token counts, and no [[tokens.issuer]] is bound',
         ),
     ],
 )
-def test_fault_is_told_with_its_line_in_the_right_table(text: str, message: str, hint: str) -> None:
+def test_fault_is_told_with_its_line_in_the_right_table(text: str, message: str) -> None:
     """Also where several tables have the same keys."""
     with pytest.raises(ConfigError) as caught:
         read(text)
-    assert (caught.value.message, caught.value.hint) == (message, hint)
+    assert caught.value.message == message
 
 
 @pytest.mark.parametrize(
@@ -113,13 +116,13 @@ def test_fault_is_told_with_its_line_in_the_right_table(text: str, message: str,
 )
 def test_issuer_whose_keys_are_discovered_is_a_plain_url(url: str) -> None:
     """OpenID Connect Discovery 1.0 section 3."""
-    with pytest.raises(ConfigError, match=r"f:5: `tokens\.issuer\[0\]\.issuer`"):
+    with pytest.raises(ConfigError, match=r"f:5: `tokens\.issuer\[0\]\.issuer[ `]"):
         read(FIRST.replace("https://idp.example.com", url))
 
 
 @pytest.mark.parametrize("keys", ["", "ftp://x", "file:jwks", "secret:", "secret:0123456789abcdef0123456789abcdef"])
 def test_keys_come_from_a_known_place_and_are_not_repeated(keys: str) -> None:
     """A secret that was pasted in does not go on into a log."""
-    with pytest.raises(ConfigError, match=r"f:7: `tokens\.issuer\[0\]\.keys`: must be discovery") as caught:
+    with pytest.raises(ConfigError, match=r"f:7: `tokens\.issuer\[0\]\.keys` .*: must be discovery") as caught:
         read(FIRST + f'keys = "{keys}"\n')
-    assert "0123" not in caught.value.message
+    assert "0123" not in caught.value.message + caught.value.hint

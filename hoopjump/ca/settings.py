@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hoopjump.config import SecretReference, TokenIssuerSection
 from hoopjump.config.credentials import SECRET_REFERENCE
 from hoopjump.config.fault import misfit
-from hoopjump.config.kinds import AbsolutePath, Seconds, Section
+from hoopjump.config.kinds import HIDDEN, AbsolutePath, Count, Name, Section, Timeout, is_url, shaped
 
 DEFAULT_PATH: Final = Path("/etc/hoopjump/ca.toml")
 AGENT: Final = "agent:"
+
+
+def _service_url(value: str) -> str:
+    if not is_url(value, "https") or "?" in value or value.endswith("/"):
+        raise ValueError("must be https://HOST[:PORT][/PATH], without user, query, fragment and slash at the end")
+    return value
+
+
+def _is_address(host: str, port: int) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return 0 < port < 65536
+
 
 # sshd's own extensions (PROTOCOL.certkeys); others could only surprise.
 EXTENSIONS: Final = (
@@ -25,6 +41,9 @@ EXTENSIONS: Final = (
     "permit-pty",
     "permit-user-rc",
 )
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+HeaderName = Annotated[str, shaped(r"[A-Za-z0-9-]+", "the name of a header")]
+
 _UNIX: Final = re.compile(r"unix:(/.+)\Z")
 _TCP: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})\Z")
 
@@ -32,9 +51,8 @@ _TCP: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})\Z")
 class ServerSection(Section):
     """Where hoopjump-ca listens, and where it keeps what outlasts a restart."""
 
-    url: str = Field(
-        description="URL of the service as its clients write it, without a slash at the end; proofs are made for it.",
-        pattern=r"^https://[^\s/?#]+(/[^\s?#]*[^\s?#/])?$",
+    url: ServiceUrl = Field(
+        description="URL of the service as its clients write it, without a slash at the end; proofs are made for it."
     )
     listen: str = Field(
         default="[::]:8443",
@@ -46,16 +64,14 @@ class ServerSection(Section):
     tls_key: SecretReference | None = Field(
         default=None, description="Private key of the TLS certificate, by reference; read again on SIGHUP."
     )
-    source_header: str = Field(
-        default="X-Real-IP",
-        description="Header with the client's address; believed on a Unix socket only.",
-        pattern=r"^[A-Za-z0-9-]+$",
+    source_header: HeaderName = Field(
+        default="X-Real-IP", description="Header with the client's address; believed on a Unix socket only."
     )
     connections: int = Field(default=256, ge=1, le=65536, description="Connections at a time; more wait in the queue.")
-    connections_per_source: int = Field(
-        default=32, ge=1, description="Connections at a time from one address (IPv6: one /64); more are closed."
+    connections_per_source: Count = Field(
+        default=32, description="Connections at a time from one address (IPv6: one /64); more are closed."
     )
-    request_time: Seconds = Field(
+    request_time: Timeout = Field(
         default=20.0, description="Seconds that a connection may take, from its TLS handshake to the end of the answer."
     )
     keys_dir: AbsolutePath = Field(
@@ -81,7 +97,7 @@ class ServerSection(Section):
     @classmethod
     def _known_address(cls, value: str) -> str:
         found = _TCP.match(value)
-        if not _UNIX.match(value) and (found is None or not 0 < int(found[3]) < 65536):
+        if not _UNIX.match(value) and (found is None or not _is_address(found[1] or found[2], int(found[3]))):
             raise ValueError("must be ADDRESS:PORT (an IPv6 address in brackets) or unix:/PATH")
         return value
 
@@ -97,7 +113,7 @@ class ServerSection(Section):
 class CertificateSection(Section):
     """The certificates that are issued."""
 
-    ca_key: str = Field(
+    ca_key: Annotated[str, HIDDEN] = Field(
         default="credential:user-ca",
         description="Private key of the CA: `credential:NAME` or `file:/PATH` (OpenSSH format, no passphrase), or "
         "`agent:/PATH`, the socket of an ssh-agent that holds it.",
@@ -105,7 +121,7 @@ class CertificateSection(Section):
     ca_public_key: AbsolutePath | None = Field(
         default=None, description="File of the CA's public key; which of the agent's keys it is."
     )
-    agent_timeout: Seconds = Field(default=10.0, description="Seconds that the agent may take for a signature.")
+    agent_timeout: Timeout = Field(default=10.0, description="Seconds that the agent may take for a signature.")
     extensions: tuple[str, ...] = Field(
         default=("permit-port-forwarding", "permit-pty"), description="Extensions of every certificate."
     )
@@ -150,8 +166,8 @@ class TokenSection(Section):
     Absent, no tokens are put into certificates.
     """
 
-    issuer: str = Field(description="Name of this issuer, as the bastion's [[tokens.issuer]] has it.", min_length=1)
-    audience: str = Field(description="For whom the token is: the bastion's audience for this issuer.", min_length=1)
+    issuer: Name = Field(description="Name of this issuer, as the bastion's [[tokens.issuer]] has it.")
+    audience: Name = Field(description="For whom the token is: the bastion's audience for this issuer.")
     key: SecretReference = Field(
         default="credential:token-key",
         description="Private key that signs it, by reference; `hoopjump token keygen --algorithm EdDSA` makes one.",

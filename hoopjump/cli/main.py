@@ -79,7 +79,8 @@ class _Commands(click.Group):
 def hoopjump(ctx: click.Context, config: Path) -> None:
     """Make a stock OpenSSH bastion the entry to a Hoop gateway.
 
-    Exit status: 0 done, 1 failed or refused, 2 wrong usage. HOOPJUMP_DEBUG=1 shows where an unforeseen error arose.
+    Exit status: 0 done, 1 failed or refused, 2 wrong usage or configuration. HOOPJUMP_DEBUG=1 shows where an
+    unforeseen error arose.
     """
     ctx.obj = {"config": config}
 
@@ -96,7 +97,7 @@ def _guarded(command: Callable[[], object]) -> int:
         sys.stdout.flush()
     except HoopjumpError as error:
         output.failed(error)
-        return output.EXIT_FAILURE
+        return error.exit_status
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "hoopjump"
         text = error.format_message().removesuffix(".")

@@ -16,9 +16,10 @@ from typing import Annotated, Final
 from pydantic import AfterValidator
 
 from hoopjump.config.fault import ConfigError
+from hoopjump.config.kinds import HIDDEN
 
 SECRET_LIMIT: Final = 64 * 1024
-SECRET_REFERENCE: Final = re.compile(r"(credential:[A-Za-z0-9._-]+|file:/.+)\Z", re.DOTALL)
+SECRET_REFERENCE: Final = re.compile(r"(credential:[A-Za-z0-9._-]+|file:/[^\0]+)\Z")
 
 
 def _secret_reference(value: str) -> str:
@@ -27,7 +28,7 @@ def _secret_reference(value: str) -> str:
     return value
 
 
-SecretReference = Annotated[str, AfterValidator(_secret_reference)]
+SecretReference = Annotated[str, AfterValidator(_secret_reference), HIDDEN]
 
 
 def secret_path(reference: str) -> Path:

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hoopjump.config.credentials import SecretReference
 from hoopjump.config.fault import misfit
-from hoopjump.config.kinds import AbsolutePath, Port, Seconds, Section
+from hoopjump.config.kinds import AbsolutePath, Count, HttpUrl, Name, Port, Seconds, Section, Timeout, is_url, shaped
+
+
+def _grpc_url(value: str) -> str:
+    if not is_url(value, "grpcs", "grpc") or value.count("/") > 2:
+        raise ValueError("must be grpcs://HOST:PORT")
+    return value
+
 
 Client = Literal["ssh", "hoop"]
+GrpcUrl = Annotated[str, AfterValidator(_grpc_url)]
+HostName = Annotated[str, shaped(r"[A-Za-z0-9.-]+", "a host's name")]
+# In a line of ssh's configuration, and in a command for the shell of a resource role.
+RelayPath = Annotated[
+    str, shaped(r"/[A-Za-z0-9 ._/+-]+", "an absolute path of letters, digits, spaces and any of ._/+-")
+]
+TargetPath = Annotated[str, shaped(r"/[A-Za-z0-9/._-]+", "an absolute path of letters, digits and any of ._/-")]
 
 
 class DaemonSection(Section):
@@ -34,9 +48,8 @@ class DaemonSection(Section):
     gateway_threads: int = Field(
         default=16, ge=1, le=256, description="Threads for calls to the gateway; one user gets a quarter."
     )
-    calls_per_uid: int = Field(
+    calls_per_uid: Count = Field(
         default=256,
-        ge=1,
         description="Calls that the sessions of one user, or all processes outside of logins together (other than the "
         "hook's and root's), may have open at a time.",
     )
@@ -49,8 +62,8 @@ class SshdSection(Section):
         default=False,
         description="sshd, daemon and sessions share one ordinary uid; for tests and trying out only.",
     )
-    hook_user: str = Field(default="hoopjump-hook", description="AuthorizedPrincipalsCommandUser of the sshd block.")
-    poll_interval: Seconds = Field(
+    hook_user: Name = Field(default="hoopjump-hook", description="AuthorizedPrincipalsCommandUser of the sshd block.")
+    poll_interval: Timeout = Field(
         default=0.1, description="Seconds between looks at a connection that is admitted and not yet a login."
     )
     login_grace: Seconds = Field(
@@ -72,13 +85,13 @@ class TrustSection(Section):
 class AccountsSection(Section):
     """Which login accounts a user may use."""
 
-    shared: tuple[str, ...] = Field(default=("hoop",), description="Accounts that every user may use.")
+    shared: tuple[Name, ...] = Field(default=("hoop",), description="Accounts that every user may use.")
     own: bool = Field(
         default=False,
         description="Users may use an account named like their e-mail address, the part before @, or their subject. "
         "Whoever has the address admin@… may then use the account admin, where sshd's Match block covers it.",
     )
-    map: dict[str, tuple[str, ...]] = Field(
+    map: dict[str, tuple[Name, ...]] = Field(
         default_factory=dict, description="More accounts by e-mail address or subject."
     )
 
@@ -86,7 +99,7 @@ class AccountsSection(Section):
 class GatewaySection(Section):
     """The Hoop gateway: its REST API, and its SSH server."""
 
-    api_url: str = Field(description="Base URL of the gateway, without /api.", pattern=r"^https?://[^\s]+$")
+    api_url: HttpUrl = Field(description="Base URL of the gateway, without /api.")
     api_key: SecretReference = Field(
         default="credential:gateway-api-key",
         description="API key (hpk_...), by reference; one of group auditor is enough.",
@@ -94,7 +107,7 @@ class GatewaySection(Section):
     ca_file: AbsolutePath | None = Field(
         default=None, description="PEM file of the CAs that may sign the gateway's TLS certificate."
     )
-    ssh_host: str = Field(description="Host of the gateway's SSH server, as users write it after -J.")
+    ssh_host: Name = Field(description="Host of the gateway's SSH server, as users write it after -J.")
     ssh_port: Port = Field(default=12222, description="Port of the gateway's SSH server.")
     known_hosts: AbsolutePath = Field(
         default=Path("/etc/hoopjump/gateway_known_hosts"),
@@ -112,15 +125,15 @@ class GatewaySection(Section):
     directory_database: SecretReference | None = Field(
         default=None, description="PostgreSQL connection string of the gateway's database, for user_attribute user_id."
     )
-    connect_timeout: Seconds = Field(default=1.0, description="Seconds to wait for a connection.")
-    read_timeout: Seconds = Field(default=5.0, description="Seconds to wait for an answer.")
-    cache: float = Field(default=30.0, ge=0, description="Seconds for which a positive answer is kept.")
+    connect_timeout: Timeout = Field(default=1.0, description="Seconds to wait for a connection.")
+    read_timeout: Timeout = Field(default=5.0, description="Seconds to wait for an answer.")
+    cache: float = Field(default=30.0, ge=0, le=86400, description="Seconds for which a positive answer is kept.")
 
     @field_validator("ssh_host")
     @classmethod
     def _host_alone(cls, value: str) -> str:
         # An IPv6 address has colons of its own.
-        if not value or value.startswith("-") or re.search(r"[\s/@\[\]]", value) or value.count(":") == 1:
+        if value.startswith("-") or re.search(r"[\s/@\[\]]", value) or value.count(":") == 1:
             raise ValueError("must be a name or an address alone; its port is ssh_port")
         return value
 
@@ -147,22 +160,19 @@ class HandoffSection(Section):
         default=Path("/usr/lib/hoopjump/hoop"),
         description="The gateway's client: root's, executable and not readable for others (mode 0711).",
     )
-    grpc_url: str | None = Field(
+    grpc_url: GrpcUrl | None = Field(
         default=None,
         description="The gateway's gRPC server for the client hoop, `grpcs://HOST:PORT`; `grpc://` is plain text and "
         "for loopback addresses only.",
-        pattern=r"^grpcs?://[^\s/]+$",
     )
-    tls_server_name: str | None = Field(
+    tls_server_name: HostName | None = Field(
         default=None,
         description="Name in the TLS certificate of the gRPC server, where it is not the host's.",
-        pattern=r"^[A-Za-z0-9.-]+$",
     )
-    relay: str = Field(
+    relay: RelayPath = Field(
         default="/usr/lib/hoopjump/hook",
         description="The hook, which carries the connections of sessions without a terminal: it reads to the end what "
         "ssh would lose when the gateway closes early.",
-        pattern=r"^/[A-Za-z0-9 ._/+-]+$",
     )
     connect_timeout: int = Field(
         default=30,
@@ -170,10 +180,9 @@ class HandoffSection(Section):
         le=600,
         description="Seconds in which a session must be let in at the gateway, which takes one client after the other.",
     )
-    sftp_server: str = Field(
+    sftp_server: TargetPath = Field(
         default="/usr/lib/openssh/sftp-server",
         description="Path of sftp-server on the targets of type-ssh resource roles.",
-        pattern=r"^/[A-Za-z0-9/._-]+$",
     )
 
     def client_of(self, role: str) -> Client:
@@ -202,19 +211,19 @@ class SessionSection(Section):
         default="auto",
         description="Input of a command: auto waits stdin_wait for its begin, wait for its end, none closes it.",
     )
-    stdin_wait: Seconds = Field(
+    stdin_wait: Timeout = Field(
         default=0.3, description="Seconds in which the input of a command must begin or end, else it runs without."
     )
-    stdin_hint: Seconds = Field(default=3.0, description="Seconds of waiting for input after which a hint is printed.")
-    stdin_limit: int = Field(
+    stdin_hint: Timeout = Field(default=3.0, description="Seconds of waiting for input after which a hint is printed.")
+    stdin_limit: Count = Field(
         default=8 * 1024 * 1024,
-        ge=1,
         description="Largest input in bytes; the gateway's own limit is near 10 MB. The sessions of a user share eight "
         "of them: who has more open gets less for each, 1 MB at the least.",
     )
     output_buffer: int = Field(
         default=64 * 1024 * 1024,
         ge=1024 * 1024,
+        le=2**31 - 1,
         description="Bytes of output kept for a slow client before the inner ssh is stopped. The sessions of a user "
         "share eight of them: who has more open gets less for each, 1 MB at the least.",
     )

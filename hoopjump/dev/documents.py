@@ -21,6 +21,7 @@ from hoopjump.ca.settings import CaConfig
 from hoopjump.cli.main import COMMANDS
 from hoopjump.cli.main import hoopjump as program
 from hoopjump.config import Config
+from hoopjump.config.written import written
 from hoopjump.decision.reasons import Reason
 from hoopjump.dev import programs
 from hoopjump.identity.settings import LoginSettings
@@ -30,10 +31,10 @@ DOCS: Final = programs.CHECKOUT / "docs"
 _CONFIGURATION: Final = """# Configuration
 
 hoopjump reads one TOML file, `/etc/hoopjump/hoopjump.toml`, or the one named with `--config`. It is read strictly: an
-unknown key or a bad value is an error with file, line and the nearest valid name. Secrets stand in it by reference
-only: `credential:NAME` is a systemd credential of the daemon (`LoadCredential=`), `file:/PATH` a file that belongs to
-its reader or to root and that nobody else can read. The file itself must belong to root or to its reader, and nobody
-else may be able to write it.
+unknown key, a bad value, or one of another kind (`"30"` for `30`) is an error with file, line and what is wanted.
+Secrets stand in it by reference only: `credential:NAME` is a systemd credential of the daemon (`LoadCredential=`),
+`file:/PATH` a file that belongs to its reader or to root and that nobody else can read. The file itself must belong to
+root or to its reader, and nobody else may be able to write it.
 
 Two keys have no default; this is a whole configuration:
 
@@ -104,9 +105,9 @@ refused has a reason of the list above.
 _CLI: Final = """# Command line
 
 `hoopjump` is the administrator's tool; of its users, who need none of it, `login`, `logout` and `whoami` are
-([logging in](login.md)). Answers go to stdout, everything said about them to stderr. Exit status: 0
-done, 1 failed or refused, 2 wrong usage. Colour only on a terminal, and not where `NO_COLOR` is set. `HOOPJUMP_DEBUG=1`
-adds a traceback to an unforeseen error.
+([logging in](login.md)). Answers go to stdout, everything said about them to stderr. Exit status: 0 done, 1 failed or
+refused, 2 wrong usage or configuration. Colour only on a terminal, and not where `NO_COLOR` is set.
+`HOOPJUMP_DEBUG=1` adds a traceback to an unforeseen error.
 """
 
 
@@ -172,18 +173,8 @@ def _row(key: str, field: FieldInfo) -> str:
         default = "none; must be given"
     else:
         value = field.get_default(call_default_factory=True)
-        default = "not set" if value is None else f"`{_toml(value)}`"
+        default = "not set" if value is None else f"`{written(value)}`"
     return f"| `{key}` | {_kind(field.annotation)} | {default} | {field.description} |\n"
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return "{}" if isinstance(value, dict) else f'"{value}"'
 
 
 def _kind(annotation: Any) -> str:  # noqa: ANN401 - an annotation may be anything

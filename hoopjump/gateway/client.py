@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from hoopjump.config import ConfigError, GatewaySection
 from hoopjump.decision.reasons import printable
@@ -43,13 +43,10 @@ class GatewayClient:
     """Calls to ``api_url`` + ``/api``; safe to share between threads, which keep up to ``pool`` connections.
 
     ``api_key`` is an API key (``hpk_…``), a user's access token, or a static organisation key (``xapi-…``, ``uuid|…``),
-    which the gateway takes in a header of its own. Raises :class:`ConfigError` when URL or key cannot be used.
+    which the gateway takes in a header of its own. Raises :class:`ConfigError` when the key cannot be used.
     """
 
     def __init__(self, section: GatewaySection, api_key: str, pool: int = 16) -> None:
-        parts = urlsplit(section.api_url)
-        if parts.username is not None or parts.query or parts.fragment or not parts.hostname:
-            raise ConfigError("gateway.api_url must be http(s)://HOST[:PORT][/PATH], without user, query or fragment")
         if not re.fullmatch(r"[\x21-\x7e]+", api_key):
             raise ConfigError("the gateway's API key is empty or holds characters that no key has")
         self.base_url = section.api_url.rstrip("/") + "/api"

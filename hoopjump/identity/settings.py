@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from hoopjump.config import ConfigError, SecretReference, load_as
-from hoopjump.config.fault import explain, misfit
-from hoopjump.config.kinds import Section
-from hoopjump.decision.token_policy import claim_path
+from hoopjump.config.fault import misfit
+from hoopjump.config.kinds import Name, Section, TextPath, is_url
+from hoopjump.config.reading import check_as
+from hoopjump.config.tokens import Claim
 
 OFFLINE: Final = "offline_access"
 
@@ -20,8 +20,11 @@ _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ
 
 
 def _in_home(value: Path) -> Path:
-    path = value.expanduser()
-    if not path.is_absolute():
+    try:
+        path = value.expanduser()
+    except RuntimeError:  # ~ of somebody who is not there
+        path = value
+    if not path.is_absolute() or not str(path).isprintable():
         raise ValueError("must be an absolute path, or begin with ~/")
     return path
 
@@ -32,21 +35,15 @@ def _host(value: str) -> str:
     return value
 
 
-def _claim(value: str) -> str:
-    claim_path(value)
-    return value
-
-
-HomePath = Annotated[Path, AfterValidator(_in_home)]
+HomePath = Annotated[TextPath, AfterValidator(_in_home)]
 Host = Annotated[str, AfterValidator(_host)]
-Claim = Annotated[str, AfterValidator(_claim)]
 
 
 class LoginSettings(Section):
     """How `hoopjump login` logs in. Options of the command replace single values."""
 
     issuer: str = Field(description="Name of the identity provider, which is its URL, exactly as in the claim `iss`.")
-    client_id: str = Field(description="The name under which the provider knows `hoopjump login`.", min_length=1)
+    client_id: Name = Field(description="The name under which the provider knows `hoopjump login`.")
     client_secret: SecretReference | None = Field(
         default=None, description="Secret of the client, by reference, for the providers that insist on one."
     )
@@ -55,8 +52,10 @@ class LoginSettings(Section):
         description="What is asked for. offline_access, which brings a refresh token, is left out where the provider "
         "says that it does not know it.",
     )
-    audience: str | None = Field(default=None, description="Sent as `audience`, as Auth0 and others want it.")
-    resource: str | None = Field(default=None, description="Sent as `resource` (RFC 8707): for whom access tokens are.")
+    audience: Name | None = Field(default=None, description="Sent as `audience`, as Auth0 and others want it.")
+    resource: Name | None = Field(
+        default=None, description="Sent as `resource` (RFC 8707): for whom access tokens are."
+    )
     token: Literal["id", "access"] = Field(
         default="id", description="Which token hoopjump-ca and the bastion take: the ID token, or the access token."
     )
@@ -125,16 +124,9 @@ class LoginSettings(Section):
 
     def _check_url(self, key: str, url: str) -> None:
         """OpenID Connect Discovery 1.0 section 3; what is no URL, or in clear without leave, is refused."""
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable or parts.username is not None or parts.query or parts.fragment:
+        if not is_url(url, "https", "http") or "?" in url:
             raise misfit("must be a https URL without user, query and fragment", key)
-        if not url.isascii() or not url.isprintable() or " " in url:
-            raise misfit("must be a https URL of printable ASCII characters", key)
-        if parts.scheme == "http" and not self.allow_http:
+        if url.startswith("http:") and not self.allow_http:
             raise misfit("plain http lets whoever is between log in as you; use https, or set allow_http", key)
 
 
@@ -148,7 +140,4 @@ def read_settings(path: Path, options: Mapping[str, Any]) -> LoginSettings:
         values = load_as(LoginSettings, path).model_dump(exclude_unset=True) | values
     elif not {"issuer", "client_id"} <= values.keys():
         raise ConfigError(f"{path} is not there", "write it, or give --issuer URL and --client-id NAME")
-    try:
-        return LoginSettings.model_validate(values)
-    except ValidationError as error:
-        raise explain(error, LoginSettings, "", "options") from error
+    return check_as(LoginSettings, values, "", "options")

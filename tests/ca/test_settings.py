@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,16 @@ def test_the_smallest_configuration() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('https://ca.example.com"\nlisten', 'http://ca.example.com"\nlisten', "f:2: `server.url`: "),
-        ('https://ca.example.com"\nlisten', 'https://ca.example.com/"\nlisten', "f:2: `server.url`: "),
+        (
+            'https://ca.example.com"\nlisten',
+            'http://ca.example.com"\nlisten',
+            "f:2: `server.url`: must be https://HOST",
+        ),
+        (
+            'https://ca.example.com"\nlisten',
+            'https://ca.example.com/"\nlisten',
+            "f:2: `server.url`: must be https://HOST",
+        ),
         ("unix:/run/hoopjump-ca/ca.sock", "8443", "f:3: `server.listen`: must be ADDRESS:PORT"),
         ("unix:/run/hoopjump-ca/ca.sock", "localhost:8443", "f:3: `server.listen`: must be ADDRESS:PORT"),
         ("unix:/run/hoopjump-ca/ca.sock", "[::]:0", "f:3: `server.listen`: must be ADDRESS:PORT"),
@@ -51,6 +60,7 @@ def test_the_smallest_configuration() -> None:
         ("[token]", '[certificate]\nextensions = ["jwt@hoopjump"]\n[token]', "f:8: `certificate.extensions`: must"),
         ('[token]\nissuer = "https://ca.', '[token]\nissuer = "https://idp.', "f:8: `token.issuer`: tokens of"),
         ("[token]", "bound = true\n[token]", "f:7: `issuer[0].bound`: a certificate is not issued for"),
+        ("unix:/run/hoopjump-ca/ca.sock", "999.0.0.1:80", "f:3: `server.listen`: must be ADDRESS:PORT"),
         ("[[issuer]]", "[[isuer]]", "f: unknown key `isuer`"),
     ],
 )
@@ -59,7 +69,8 @@ def test_faults_are_told_with_their_line(old: str, new: str, message: str) -> No
     assert old in GOOD
     with pytest.raises(ConfigError) as caught:
         parse_as(CaConfig, GOOD.replace(old, new), "f")
-    assert caught.value.message.startswith(message)
+    told = re.sub(r" = [^`]*`( [(]issuer [^)]*[)])?", "`", caught.value.message)
+    assert told.startswith(message)
 
 
 def test_keys_that_cannot_be_used(tmp_path: Path) -> None:

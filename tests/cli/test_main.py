@@ -84,7 +84,7 @@ def test_a_bad_configuration_is_named_with_its_line(hoopjump: Run, tmp_path: Pat
     file = tmp_path / "hoopjump.toml"
     file.write_text('[gateway]\napi_urll = "http://gateway"\n')
     said = hoopjump("--config", file, "logins", "list")
-    assert said.status == 1
+    assert said.status == 2
     assert said.err == f"hoopjump: {file}:2: unknown key `gateway.api_urll`\nhoopjump: hint: did you mean `api_url`?\n"
 
 

@@ -188,7 +188,7 @@ def test_sync_without_knowing_the_handoff_ca_writes_nothing(run: Run, bastion: B
     public = bastion.handoff.with_suffix(".pub")
     bastion.handoff.unlink()
     status, _, err = run("sync", "--yes")
-    assert status == 1
+    assert status == 2
     assert "handoff" in err
     assert not bastion.user_cas.exists()
     assert run("sync", "--yes", "--handoff-ca", str(public))[0] == 0

@@ -285,12 +285,6 @@ def test_key_that_no_header_can_carry_is_refused(key: str) -> None:
     assert not key or key not in caught.value.message
 
 
-def test_url_with_a_password_is_refused() -> None:
-    """A user in the URL would replace the key in the request."""
-    with pytest.raises(ConfigError):
-        GatewayClient(section("http://eve:eve@127.0.0.1:1"), KEY)
-
-
 def test_tls_with_our_ca_file_is_accepted(tmp_path: Path) -> None:
     """A private CA is trusted by gateway.ca_file."""
     authority = Authority()

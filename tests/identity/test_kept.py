@@ -120,7 +120,7 @@ def test_a_mistyped_setting_is_named_with_its_line(laptop: Laptop) -> None:
     """By the reader of all our files."""
     laptop.configure("https://idp.example.com", tokne="id")
     said = laptop.hoopjump("login")
-    assert said.status == 1
+    assert said.status == 2
     assert f"{laptop.settings_file}:5: unknown key `tokne`" in said.err
     assert "did you mean `token`?" in said.err
 

@@ -157,8 +157,8 @@ def test_hosts_that_ssh_would_read_otherwise_are_refused(laptop: Laptop, values:
     """A line of its own would be configuration."""
     laptop.configure("https://idp.example.com", **values)
     said = laptop.hoopjump("login")
-    assert said.status == 1
-    assert "`hosts[0]`" in said.err
+    assert said.status == 2
+    assert "`hosts[0] = " in said.err
 
 
 def test_paths_that_ssh_would_read_otherwise_are_refused(laptop: Laptop) -> None:
