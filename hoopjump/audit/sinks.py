@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Final, TextIO
 
-from hoopjump.audit.events import MOMENTS, AuditError, Event, Kind, escaped
+from hoopjump.audit.events import MOMENTS, Audit, AuditError, Event, Kind, escaped
 from hoopjump.decision.moments import moment_text
 
 LINE_LIMIT: Final = 1024 * 1024
@@ -107,6 +108,12 @@ class LogSink:
             self._stream.flush()
         except ValueError as error:  # a closed stream
             raise OSError(str(error)) from error
+
+
+def open_audit(file: Path | None, *, journal: bool) -> Audit:
+    """A service's trail: its log on stderr, with the journal's prefixes or without, and the file, if there is one."""
+    log = LogSink(sys.stderr, prefixes=journal)
+    return Audit([log] if file is None else [log, FileSink(file)])
 
 
 def log_line(event: Event) -> str:

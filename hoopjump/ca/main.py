@@ -7,15 +7,13 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from hoopjump import __version__
-from hoopjump.audit.events import Audit, Sink
-from hoopjump.audit.sinks import FileSink, LogSink
+from hoopjump.audit.sinks import open_audit
 from hoopjump.ca.authority import TokenSigner, open_authority
 from hoopjump.ca.issuing import Issuing
 from hoopjump.ca.limits import Buckets, UsedProofs
@@ -26,15 +24,12 @@ from hoopjump.ca.service import Limits, Service
 from hoopjump.ca.settings import DEFAULT_PATH, CaConfig
 from hoopjump.ca.web import Site
 from hoopjump.config import ConfigError, load_as
-from hoopjump.daemon import bounds, logs, systemd
+from hoopjump.daemon import program, systemd
 from hoopjump.decision.keys import fingerprint
-from hoopjump.errors import HoopjumpError
 from hoopjump.keys.dropped import DroppedKeys
 from hoopjump.keys.kept import KeptSets
 from hoopjump.keys.keysets import KeySets
 
-EX_FAILURE: Final = 1
-EX_CONFIG: Final = 2
 # More than an agent may take; twice that, as aiohttp counts it, is less than the unit's TimeoutStopSec=.
 DRAIN_SECONDS: Final = 15.0
 # A provider that is slow is waited for by those who need it.
@@ -79,7 +74,7 @@ class CertificateService:
             issuing=self._issuing,
             authority=self._authority,
             limits=limits,
-            audit=_audit(config),
+            audit=open_audit(config.audit.file, journal=config.audit.log == "journal"),
             metrics=metrics,
         )
         behind_proxy = config.server.unix_path is not None
@@ -119,13 +114,6 @@ class CertificateService:
             log.info("the TLS certificate has been read again")
 
 
-def _audit(config: CaConfig) -> Audit:
-    sinks: list[Sink] = [LogSink(sys.stderr, prefixes=config.audit.log == "journal")]
-    if config.audit.file is not None:
-        sinks.append(FileSink(config.audit.file))
-    return Audit(sinks)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the service; exits with 0, 1 (cannot work here) or 2 (bad usage or configuration)."""
     parser = argparse.ArgumentParser(
@@ -137,24 +125,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="read configuration, keys and certificate, and end")
     parser.add_argument("--version", action="version", version=f"hoopjump-ca {__version__}")
     options = parser.parse_args(arguments)
-    try:
+    with program.telling("hoopjump-ca"):
         config = load_as(CaConfig, options.config)
         service = CertificateService(config)
         if options.check:
             print(f"{options.config}: good; CA key {service.authority}")
             return
-        logs.configure(journal=config.audit.log == "journal")
-        bounds.raise_descriptor_limit()
-        bounds.keep_secrets_in_memory()
+        program.prepare(journal=config.audit.log == "journal")
         asyncio.run(service.serve())
-    except HoopjumpError as error:
-        sys.stderr.write(f"hoopjump-ca: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"hoopjump-ca: hint: {error.hint}\n")
-        sys.exit(EX_CONFIG if isinstance(error, ConfigError) else EX_FAILURE)
-    # A thread may still wait for an agent; nobody waits for it any more.
-    logging.shutdown()
-    os._exit(0)
+    program.leave()
 
 
 if __name__ == "__main__":

@@ -9,16 +9,13 @@ import logging
 import os
 import pwd
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from hoopjump import __version__
-from hoopjump.audit.events import Audit, Sink
-from hoopjump.audit.sinks import FileSink, LogSink
-from hoopjump.config import DEFAULT_PATH, Config, ConfigError, load, read_secret
-from hoopjump.daemon import bounds, logs, processes, systemd
+from hoopjump.audit.sinks import open_audit
+from hoopjump.config import DEFAULT_PATH, Config, load, read_secret
+from hoopjump.daemon import processes, program, systemd
 from hoopjump.daemon.admin import Administration
 from hoopjump.daemon.agents import LIFETIME, AgentSockets
 from hoopjump.daemon.handover import Handovers
@@ -43,9 +40,6 @@ from hoopjump.keys.dropped import DroppedKeys
 from hoopjump.keys.kept import KeptSets
 from hoopjump.keys.keysets import KeySets
 
-EX_FAILURE: Final = 1
-EX_CONFIG: Final = 2
-
 log = logging.getLogger("hoopjump.daemon")
 
 
@@ -61,10 +55,7 @@ class Daemon:
         peers = Peers(hook_uid=_hook_uid(config), own_uid=os.getuid())
         if not config.sshd.rootless:
             _must_see_roots_processes()
-        sinks: list[Sink] = [LogSink(sys.stderr, prefixes=config.audit.log == "journal")]
-        if config.audit.file is not None:
-            sinks.append(FileSink(config.audit.file))
-        audit = Audit(sinks)
+        audit = open_audit(config.audit.file, journal=config.audit.log == "journal")
         client = GatewayClient(config.gateway, read_secret(config.gateway.api_key), config.daemon.gateway_threads)
         signer = PrivateKeySigner.from_openssh(read_secret(config.handoff.ca_key))
         state, keys = config.daemon.state_dir, config.daemon.keys_dir
@@ -183,17 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, default=DEFAULT_PATH, help="configuration file (%(default)s)")
     parser.add_argument("--version", action="version", version=f"hoopjumpd {__version__}")
     options = parser.parse_args(arguments)
-    try:
+    with program.telling("hoopjumpd"):
         config = load(options.config)
-        logs.configure(journal=config.audit.log == "journal")
-        bounds.raise_descriptor_limit()
-        bounds.keep_secrets_in_memory()
+        program.prepare(journal=config.audit.log == "journal")
         _run(config)
-    except HoopjumpError as error:
-        sys.stderr.write(f"hoopjumpd: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"hoopjumpd: hint: {error.hint}\n")
-        sys.exit(EX_CONFIG if isinstance(error, ConfigError) else EX_FAILURE)
-    # A thread may still wait for a slow gateway; nobody waits for it any more, and the next daemon is about to start.
-    logging.shutdown()
-    os._exit(0)
+    program.leave()
