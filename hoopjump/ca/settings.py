@@ -9,10 +9,11 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from hoopjump.config import SecretReference, TokenIssuerSection
+from hoopjump.config import AuditSection, SecretReference, TokenIssuerSection
 from hoopjump.config.credentials import SECRET_REFERENCE
 from hoopjump.config.fault import misfit
 from hoopjump.config.kinds import HIDDEN, AbsolutePath, Count, Name, Section, Timeout, is_url, shaped
+from hoopjump.config.tokens import issuer_names
 
 DEFAULT_PATH: Final = Path("/etc/hoopjump/ca.toml")
 AGENT: Final = "agent:"
@@ -183,13 +184,12 @@ class LimitsSection(Section):
     per_user: int = Field(default=20, ge=1, le=1_000_000, description="Certificates a minute for one user.")
 
 
-class CaAuditSection(Section):
+class CaAuditSection(AuditSection):
     """Where hoopjump-ca's events go."""
 
     file: AbsolutePath | None = Field(
         default=Path("/var/log/hoopjump-ca/audit.jsonl"), description="File of audit events, one JSON object a line."
     )
-    log: Literal["journal", "stderr"] = Field(default="journal", description="Where log lines go.")
 
 
 class CaConfig(Section):
@@ -204,11 +204,8 @@ class CaConfig(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        names: set[str] = set()
+        names = issuer_names(self.issuer)
         for number, issuer in enumerate(self.issuer):
-            if issuer.issuer in names:
-                raise misfit("another issuer has the same name", "issuer", number, "issuer")
-            names.add(issuer.issuer)
             if issuer.bound:
                 raise misfit("a certificate is not issued for the token of another one", "issuer", number, "bound")
         if self.token is not None and self.token.issuer in names:

@@ -235,7 +235,7 @@ class AuditSection(Section):
     file: AbsolutePath | None = Field(
         default=Path("/var/log/hoopjump/audit.jsonl"), description="File of audit events, one JSON object a line."
     )
-    log: Literal["journal", "stderr"] = Field(default="journal", description="Where the daemon's log lines go.")
+    log: Literal["journal", "stderr"] = Field(default="journal", description="Where log lines go.")
 
 
 def _is_loopback(url: str) -> bool:

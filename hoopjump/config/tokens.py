@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -163,6 +164,16 @@ class TokenIssuerSection(Section):
             raise misfit("an issuer whose keys are discovered has no query", key)
 
 
+def issuer_names(issuers: Sequence[TokenIssuerSection]) -> set[str]:
+    """Their names, each of which must be another, in a section's ``issuer``; raises what its validators may raise."""
+    names: set[str] = set()
+    for number, issuer in enumerate(issuers):
+        if issuer.issuer in names:
+            raise misfit("another issuer has the same name", "issuer", number, "issuer")
+        names.add(issuer.issuer)
+    return names
+
+
 class TokensSection(Section):
     """Tokens of an identity provider, besides the certificate. How they are judged is in [tokens](tokens.md)."""
 
@@ -178,11 +189,7 @@ class TokensSection(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        names: set[str] = set()
-        for number, issuer in enumerate(self.issuer):
-            if issuer.issuer in names:
-                raise misfit("another issuer has the same name", "issuer", number, "issuer")
-            names.add(issuer.issuer)
+        issuer_names(self.issuer)
         if self.session != "never" and not self.issuer:
             raise misfit("tokens are to be taken, and there is no [[tokens.issuer]] whose they could be", "session")
         if self.forward != "never" and not any(issuer.bound for issuer in self.issuer):
