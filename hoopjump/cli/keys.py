@@ -26,8 +26,8 @@ _CA_OPTION = click.option("--ca", "of_ca", is_flag=True, help="The keys of hoopj
 def keys() -> None:
     """The keys of the issuers of tokens, as hoopjumpd has them, or hoopjump-ca.
 
-    Example, when a provider's key has been stolen: `hoopjump keys drop KID` stops it at once, and then
-    `hoopjump logins end` ends the logins that it let in. `hoopjump keys drop --ca KID` does it at a hoopjump-ca.
+    Example, when a provider's key has been stolen: `hoopjump keys drop --end-logins KID` stops it at once and ends the
+    logins that it let in. `hoopjump keys drop --ca KID` stops it at a hoopjump-ca.
     """
 
 
@@ -63,31 +63,47 @@ def refresh(ctx: click.Context, as_json: bool) -> None:
 @keys.command()
 @click.argument("kid")
 @_CA_OPTION
+@click.option("--end-logins", is_flag=True, help="End the logins that tokens of the key have let in.")
 @click.option("--undo", is_flag=True, help="Take a drop back.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def drop(ctx: click.Context, kid: str, of_ca: bool, undo: bool, as_json: bool) -> None:
+def drop(ctx: click.Context, kid: str, *, of_ca: bool, end_logins: bool, undo: bool, as_json: bool) -> None:
     """Have the key KID (its name, or its thumbprint) verify nothing more.
 
     It is refused at once, and stays refused when the provider still publishes it, under whatever name, until --undo:
-    also after a restart, and when it has left the set for a while. Logins that are open already go on: `hoopjump logins
-    end`.
+    also after a restart, and when it has left the set for a while. The logins that it has let in go on, and it is said
+    how many there are; --end-logins ends them, also those of a key that has left its set.
 
     With --ca, run it as root on the machine of hoopjump-ca. Certificates that it has issued already go on.
     """
-    answer = _change_ca(ctx, kid, undo=undo) if of_ca else _ask(ctx, "restore" if undo else "drop", ("kid", kid))
+    if end_logins and (undo or of_ca):
+        raise click.UsageError("--end-logins goes with a drop at hoopjumpd, which has the logins")
+    more = [("end-logins", "yes")] if end_logins else []
+    verb = "restore" if undo else "drop"
+    answer = _change_ca(ctx, kid, undo=undo) if of_ca else _ask(ctx, verb, ("kid", kid), *more)
     if as_json:
         output.result_json(answer)
+    if answer.get("of"):
+        what = "is taken again" if undo else "is refused from now on"
+        output.say(f"the key {output.shown(kid)} of {output.shown(', '.join(answer['of']))} {what}")
+    if answer.get("logins"):
+        output.say(_logins(kid, answer["logins"], ending=answer["ending"]))
     if "fault" in answer:
         raise HoopjumpError(answer["fault"], answer["hint"])
-    if not answer["of"]:
+    if not answer["of"] and not (answer.get("logins") and answer["ending"]):
         shown = "`hoopjump keys list --ca`" if of_ca else "`hoopjump keys refresh` asks the providers, and"
         raise HoopjumpError(
             f"{'nothing was dropped' if undo else 'no issuer has a key'} of the name {kid!a}",
             f"{shown} shows what is there",
         )
-    what = "is taken again" if undo else "is refused from now on"
-    output.say(f"the key {output.shown(kid)} of {output.shown(', '.join(answer['of']))} {what}")
+
+
+def _logins(kid: str, count: int, *, ending: bool) -> str:
+    who = "one login that it has let in" if count == 1 else f"{count} logins that it has let in"
+    if ending:
+        return f"{who} {'is' if count == 1 else 'are'} being ended"
+    go = "goes" if count == 1 else "go"
+    return f"{who} {go} on; `hoopjump keys drop --end-logins {output.shown(kid)}` ends {'it' if count == 1 else 'them'}"
 
 
 def _ask(ctx: click.Context, action: str, *more: Pair) -> dict[str, Any]:

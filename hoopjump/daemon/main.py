@@ -19,12 +19,14 @@ from hoopjump.daemon import processes, program, systemd
 from hoopjump.daemon.admin import Administration
 from hoopjump.daemon.agents import LIFETIME, AgentSockets
 from hoopjump.daemon.handover import Handovers
+from hoopjump.daemon.key_administration import KeyAdministration
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.lookups import Lookups
 from hoopjump.daemon.policy import PolicySource
 from hoopjump.daemon.preflight import Preflight
 from hoopjump.daemon.principals import Principals
 from hoopjump.daemon.reach import Reach
+from hoopjump.daemon.revocations import Revocations
 from hoopjump.daemon.server import Peers, Server
 from hoopjump.daemon.sessions import Sessions
 from hoopjump.daemon.threads import Threads
@@ -62,7 +64,9 @@ class Daemon:
         self._threads = Threads(config.daemon.gateway_threads)
         self._table = LoginTable(state / "logins")
         self._watch = Watch(self._table, audit, config.sshd)
-        self._tokens = Tokens(KeySets(config.tokens.issuer, DroppedKeys(keys), KeptSets(keys)))
+        key_sets = KeySets(config.tokens.issuer, DroppedKeys(keys), KeptSets(keys))
+        self._tokens = Tokens(key_sets)
+        self._revocations = Revocations(self._table, key_sets.revoked, self._watch.cut)
         principals = Principals(
             PolicySource(config),
             Lookups(Directory(client, config.gateway), self._threads, config.gateway.cache),
@@ -93,7 +97,7 @@ class Daemon:
                 "principals": principals.handle,
                 "session": self._sessions.handle,
                 **administration.handlers,
-                **self._tokens.handlers,
+                **KeyAdministration(key_sets, self._revocations).handlers,
             },
             peers,
             config.daemon.calls_per_uid,
@@ -114,6 +118,7 @@ class Daemon:
         for complaint in self._table.load():
             log.error("a login was forgotten: %s", complaint)
         self._watch.resume()
+        self._revocations.start()
         self._tokens.start()
         await self._server.start(systemd.listener(self._config.daemon.socket, os.environ))
         # What is there now stays: no collection looks at it again, which would take longer than a login has.
@@ -130,6 +135,7 @@ class Daemon:
         systemd.notify("STOPPING=1", os.environ)
         await self._server.stop()
         self._sessions.stop()
+        await self._revocations.stop()
         self._watch.stop()
         self._threads.stop()
         self._tokens.stop()

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from hoopjump.daemon.server import Call, Handler
-from hoopjump.daemon.wire import WireError
 from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.jose import TokenError
 from hoopjump.decision.presented import embedded_token, in_certificate, in_environment
-from hoopjump.decision.reasons import printable
 from hoopjump.decision.token import VerifiedToken
 from hoopjump.decision.values import Presented, RefusedToken
-from hoopjump.errors import HoopjumpError
 from hoopjump.keys.keysets import KeySets
 
 ANSWER_SECONDS: Final = 0.8  # of the 1.3 in which a session is decided
 THREADS: Final = 8
 
-log = logging.getLogger(__name__)
-
 
 class Tokens:
-    """What tokens are worth, and the verb ``keys`` of administrators."""
+    """What tokens are worth."""
 
     def __init__(self, keys: KeySets, seconds: float = ANSWER_SECONDS, clock: Callable[[], float] = time.time) -> None:
         self._keys = keys
@@ -82,32 +74,3 @@ class Tokens:
         except TimeoutError:
             # The question goes on by itself, and its answer is there for the next login.
             raise unknown from None
-
-    @property
-    def handlers(self) -> Mapping[str, Handler]:
-        """The handler of the verb."""
-        return {"keys": self.keys}
-
-    async def keys(self, call: Call) -> None:
-        """``action`` list, refresh (the provider is asked now), drop or restore (of ``kid``).
-
-        The answer is an object: ``issuers`` (:meth:`KeySets.rows`), and for a drop or its contrary ``of``, the names of
-        the issuers whose key it was, or ``fault`` and ``hint``.
-        """
-        action, kid = call.message.text("action") or "list", call.message.text("kid")
-        answer: dict[str, object] = {}
-        if action == "refresh":
-            names = [row["issuer"] for row in self._keys.rows()]
-            await asyncio.gather(*(asyncio.to_thread(self._keys.refresh, name) for name in names))
-        elif action in ("drop", "restore") and kid:
-            change = self._keys.drop if action == "drop" else self._keys.restore
-            try:
-                answer["of"] = of = await asyncio.to_thread(change, kid)
-            except HoopjumpError as error:
-                answer |= {"fault": error.message, "hint": error.hint}
-                of = [error.message]
-            log.warning("keys %s by uid %d: %a (%s)", action, call.uid, printable(kid), ", ".join(of) or "nobody's")
-        elif action != "list":
-            raise WireError("keys has no such action")
-        answer["issuers"] = self._keys.rows()
-        await call.reply([("outcome", "ok"), ("json", json.dumps(answer))])

@@ -8,8 +8,6 @@ on a line that was written to its end, ends anything.
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,12 +17,11 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import VerifiedToken
 from hoopjump.decision.token_mark import TokenMark, short
 from hoopjump.errors import HoopjumpError
+from hoopjump.keys.files import Version, read, version
 
 FILE_LIMIT: Final = 1024 * 1024
 
 log = logging.getLogger(__name__)
-
-_Version = tuple[int, int, int, int]
 
 
 class RevokedTokens:
@@ -84,7 +81,7 @@ class RevokedTokens:
 class _Known(NamedTuple):
     """What a file said: ``names`` are all, ``whole`` those whose line has its end."""
 
-    version: _Version
+    version: Version
     names: frozenset[str]
     whole: frozenset[str]
 
@@ -101,7 +98,7 @@ class _List:
         """What the file says now."""
         known = self.known
         try:
-            if known is None or _version(self.path.stat()) != known.version:
+            if known is None or version(self.path.stat()) != known.version:
                 self.known = fresh = _read(self.path)
                 log.info("%d revoked tokens are listed in %s", len(fresh.names), self.path)
         except (OSError, HoopjumpError) as error:
@@ -111,26 +108,12 @@ class _List:
         return self.known
 
 
-def _version(status: os.stat_result) -> _Version:
-    return (status.st_mtime_ns, status.st_ino, status.st_size, status.st_dev)
-
-
 def _read(path: Path) -> _Known:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        data, found = read(path, FILE_LIMIT)
     except OSError as error:
-        raise HoopjumpError(
-            f"{path}: {error.strerror}", "it lists the tokens that were revoked; it may be empty"
-        ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise HoopjumpError(f"{path}: not a regular file")
-        if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
-            raise HoopjumpError(f"{path}: can be written by others", f"chown root {path}; chmod go-w {path}")
-        data = file.read(FILE_LIMIT + 1)
-    if len(data) > FILE_LIMIT:
-        raise HoopjumpError(f"{path}: larger than {FILE_LIMIT} bytes", "a token that has ended need not be listed")
+        hint = "it lists the tokens that were revoked; it may be empty"
+        raise HoopjumpError(f"{path}: {error.strerror}", hint) from error
     # What is behind the last newline may be the beginning of a name.
     end = data.rfind(b"\n") + 1
     try:
@@ -139,7 +122,7 @@ def _read(path: Path) -> _Known:
         raise HoopjumpError(f"{path}: not UTF-8 text") from error
     if begun:
         log.warning("%s: its last line has no end; it refuses tokens, and ends no login until it has", path)
-    return _Known(_version(status), whole | begun, whole)
+    return _Known(found, whole | begun, whole)
 
 
 def _names(text: str) -> frozenset[str]:

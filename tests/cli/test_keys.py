@@ -59,6 +59,14 @@ def test_without_a_daemon_the_next_step_is_said(hoopjump: Run, config: Path, arg
     assert "systemctl status hoopjumpd" in said.err
 
 
+@pytest.mark.parametrize("other", ["--undo", "--ca"])
+def test_logins_are_ended_by_a_drop_at_the_daemon_alone(hoopjump: Run, config: Path, other: str) -> None:
+    """hoopjump-ca has none."""
+    said = hoopjump("--config", config, "keys", "drop", "--end-logins", other, "kid-1")
+    assert said.status == 2
+    assert "--end-logins goes with a drop at hoopjumpd" in said.err
+
+
 def test_a_token_is_verified_with_the_configured_issuers(
     hoopjump: Run, config: Path, key: TokenKey, tmp_path: Path
 ) -> None:
