@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.ca.nginx import Nginx
 from tests.ca.yard import Yard
 
 
@@ -18,6 +20,14 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     limits = {"[limits]": "per_source = 100000\nper_user = 100000"}
     with Yard(tmp_path_factory.mktemp("ca"), limits) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """An ``nginx`` and the ``yard`` behind it; nobody changes them."""
+    limits = {"[limits]": "per_source = 100000\nper_user = 100000"}
+    with Yard(tmp_path_factory.mktemp("ca"), limits, unix=True) as behind, Nginx(behind) as nginx:
+        yield SimpleNamespace(yard=behind, nginx=nginx)
 
 
 @pytest.fixture
