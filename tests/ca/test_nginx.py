@@ -141,8 +141,7 @@ def test_slow_clients_of_one_address_are_nginx_s(front: SimpleNamespace) -> None
             connection.sendall(b"POST /ssh/certificates HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
         wait_for(lambda: nginx.ask("GET", "/healthz", source="127.0.0.5").status == 429, 60, "the limit")
         assert nginx.post(yard.body(yard.key()), source="127.0.0.6").status == 200
-        # The one that asks.
-        assert "\nhoopjump_ca_connections 1\n" in nginx.metrics()
+        wait_for(lambda: "\nhoopjump_ca_connections 1\n" in nginx.metrics(), 60, "none but the one that asks")
     wait_for(lambda: nginx.ask("GET", "/healthz", source="127.0.0.5").status == 200, 60, "room again")
 
 
@@ -163,7 +162,7 @@ def test_an_nginx_that_speaks_http_1_1_to_us(new_yard: Callable[..., Yard], new_
     nginx = new_front(yard, more="    proxy_http_version 1.1;\n    proxy_set_header Connection '';")
     for _ in range(3):
         assert nginx.post(yard.body(yard.key(), yard.token())).status == 200
-    assert "\nhoopjump_ca_connections 1\n" in nginx.metrics()
+    wait_for(lambda: "\nhoopjump_ca_connections 1\n" in nginx.metrics(), 60, "the end of those connections")
 
 
 # -- Away and back ------------------------------------------------------------------------------------------
