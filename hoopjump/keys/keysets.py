@@ -173,7 +173,8 @@ class KeySets:
             waiting = [
                 (line, before)
                 for line, before in waiting
-                if line.standing.confirmed_at == before and not line.standing.failures
+                # What is being written down is waited for, too.
+                if line.loading.locked() or (line.standing.confirmed_at == before and not line.standing.failures)
             ]
 
     def stop(self) -> None:
