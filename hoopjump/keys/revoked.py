@@ -27,11 +27,15 @@ log = logging.getLogger(__name__)
 class RevokedTokens:
     """What was taken back of the tokens of each issuer (a name, and its file if it has one).
 
+    ``names`` are all that end logins, whoever's, as of the last look: only what has one of them can be taken back.
     Raises :class:`HoopjumpError` for a file that cannot be used from the start. Safe to share between threads.
     """
 
     def __init__(self, files: Mapping[str, Path | None]) -> None:
         self._lists = {short(issuer): _List(path) for issuer, path in files.items() if path is not None}
+        self._seen: tuple[_Known | None, ...] = ()
+        self.names: frozenset[str] = frozenset()
+        self.look()
 
     def refuse(self, token: VerifiedToken) -> None:
         """Raise :class:`TokenError` for a token that was taken back, or was issued for one that was.
@@ -50,13 +54,10 @@ class RevokedTokens:
 
     def look(self) -> None:
         """Read again what has changed; blocks as long as the file system does."""
-        for listing in self._lists.values():
-            listing.current()
-
-    @property
-    def any_whole(self) -> bool:
-        """Whether :meth:`taken_back` could find anything at all."""
-        return any(listing.known is not None and listing.known.whole for listing in self._lists.values())
+        seen = tuple(listing.current() for listing in self._lists.values())
+        if seen != self._seen:
+            self._seen = seen
+            self.names = frozenset[str]().union(*(known.whole for known in seen if known is not None))
 
     def taken_back(self, mark: TokenMark) -> str | None:
         """The name by which a token is known to be taken back, as of the last look; None while nobody can tell."""

@@ -305,7 +305,7 @@ def test_a_login_that_was_decided_before_its_key_was_dropped_is_ended_too() -> N
 
 def test_looking_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody would notice that it had stopped."""
-    faults = [RuntimeError("a fault of ours")]
+    faults: list[Exception] = []
     look = RevokedTokens.look
 
     def fail(self: RevokedTokens) -> None:
@@ -318,6 +318,7 @@ def test_looking_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch, caplog: 
     async def story() -> None:
         async with town() as found:
             login = await found.login(TokenMark(IDP, "stolen"))
+            faults.append(RuntimeError("a fault of ours"))
             found.revocations.start()
             found.listed.write_text("stolen\n")
             await eventually(lambda: login.state is State.CLOSED)
