@@ -12,10 +12,9 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +23,7 @@ from hoopjump.daemon.wire import Message
 from hoopjump.dev import accounts, programs
 from hoopjump.dev.services import minimal_environment
 from tests.daemon.yard import ALICE, ROOT, Authority, Monitor, Uids, eventually, need_private_view, start_monitor
+from tests.serving import Server
 
 LAUNCHER = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); "
@@ -51,9 +51,6 @@ class _Gateway(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 class DaemonService:
@@ -192,14 +189,11 @@ log = "stderr"
 async def service(gateway_port: int | None = None) -> AsyncIterator[DaemonService]:
     """A daemon's directory and its gateway (or another's); the daemon itself is for the test to start."""
     need_private_view()
-    gateway = ThreadingHTTPServer(("127.0.0.1", 0), _Gateway)
-    threading.Thread(target=gateway.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory(prefix="daemon-", dir=accounts.PLACE if ROOT else None) as name:
+    place = tempfile.TemporaryDirectory(prefix="daemon-", dir=accounts.PLACE if ROOT else None)
+    with Server(_Gateway) as gateway, place as name:
         os.chmod(name, 0o755)  # noqa: PTH101
         found = DaemonService(Path(name), gateway_port or gateway.server_port)
         try:
             yield found
         finally:
             await found.close()
-            gateway.shutdown()
-            gateway.server_close()

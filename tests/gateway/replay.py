@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from hoopjump.config import GatewaySection
+from tests.serving import Server
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 KEY = "hpk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
@@ -103,27 +103,9 @@ def replay(context: ssl.SSLContext | None = None) -> Iterator[Replay]:
 
         do_GET = do_PUT = do_POST = _serve  # noqa: N815 - the names that http.server asks for
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    class _Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass
-
-    server = _Server(("127.0.0.1", 0), _Handler)
-    if context:
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    scene.url = f"{'https' if context else 'http'}://127.0.0.1:{server.server_address[1]}"
-    try:
+    with Server(_Handler, context) as server:
+        scene.url = server.url
         yield scene
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def section(url: str, **settings: Any) -> GatewaySection:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hoopjump.decision.keys import read_public_key
 from hoopjump.handoff.issue import USER, CertificateSpec, PrivateKeySigner, issue, options
 from tests.hostile.tokens import forge
+from tests.serving import Server
 
 Form = dict[str, str]
 Changes = Mapping[str, object]
@@ -48,22 +48,15 @@ class FakeProvider:
         self.ca = PrivateKeySigner(Ed25519PrivateKey.generate())
         self._codes: dict[str, Form] = {}
         self._refresh = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._server = Server(self._handler())
+        self.issuer = self._server.url
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def issuer(self) -> str:
-        """Its name and URL."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server.__exit__()
 
     def asks(self, path: str) -> list[Form]:
         """The forms that a path was sent so far."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hoopjump.cli.token_key import Signer
 from hoopjump.decision.jose import encode_segment
 from hoopjump.decision.jwk import public_members, thumbprint
+from tests.serving import Server
 from tests.tls import Authority
 
 JWKS = "/jwks"
@@ -146,30 +147,10 @@ def provider(directory: Path) -> Iterator[Provider]:
             except OSError:
                 self.close_connection = True
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            pass
-
-        def finish_request(self, request: Any, client_address: Any) -> None:
-            # In the connection's own thread: a client that does not speak TLS holds up nobody else.
-            with context.wrap_socket(request, server_side=True) as tls:
-                super().finish_request(tls, client_address)
-
     stopping = threading.Event()
-    context = authority.issue(directory, "127.0.0.1", "localhost")
-    server = Server(("127.0.0.1", 0), Handler)
-    served = Provider(server.server_address[1], authority.write(directory / "provider-ca.pem"))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield served
-    finally:
-        stopping.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with Server(Handler, authority.issue(directory, "127.0.0.1", "localhost")) as server:
+        served = Provider(server.server_port, authority.write(directory / "provider-ca.pem"))
+        try:
+            yield served
+        finally:
+            stopping.set()
