@@ -39,7 +39,7 @@ class Kind(Enum):
     DENIED = "denied"
     FORGOTTEN = "forgotten"  # admitted, and no login came of it
     LOGIN_OPENED = "login-opened"
-    LOGIN_CUT = "login-cut"  # ended by us: deadline or an administrator
+    LOGIN_CUT = "login-cut"  # ended by us: its deadline, an administrator, or its token was taken back
     LOGIN_CLOSED = "login-closed"
     SESSION_STARTED = "session-started"
     SESSION_REFUSED = "session-refused"

@@ -70,7 +70,8 @@ class TokenIssuerSection(Section):
     )
     revoked: AbsolutePath | None = Field(
         default=None,
-        description="File of the `jti`s of tokens that are refused, one a line; looked at for every token.",
+        description="File of the `jti`s of tokens that are refused, one a line; looked at for every token. hoopjumpd "
+        "also ends the logins that they have let in.",
     )
     ca_file: AbsolutePath | None = Field(
         default=None, description="PEM file of the CAs that may sign the provider's TLS certificate."
