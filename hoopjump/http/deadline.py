@@ -11,7 +11,6 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
 from requests.adapters import HTTPAdapter
@@ -99,35 +98,37 @@ class Held:
         super().request(*arguments, **options)  # type: ignore[misc]
 
 
-class _HeldConnection(Held, HTTPConnection):
-    pass
-
-
-class _HeldTlsConnection(Held, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _HeldConnection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _HeldTlsConnection
-
-
 class DeadlineAdapter(HTTPAdapter):
     """The transport of a :class:`requests.Session` whose calls heed a :class:`Deadline`."""
 
-    pools: ClassVar[Mapping[str, type[HTTPConnectionPool]]] = {"http": _Pool, "https": _TlsPool}
-    """By scheme; their connections are :class:`Held`."""
+    connection: ClassVar[type[Held]] = Held
+    """What each of its connections is, to a proxy or not."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
-        """Make pools of connections that can be cut."""
+        """Make pools of such connections."""
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = dict(self.pools)
+        self.poolmanager.pool_classes_by_scheme = _pools(self.connection)
 
     def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
-        """So can those to a proxy."""
+        """Pools of such connections to a proxy."""
         manager = super().proxy_manager_for(*arguments, **options)
-        manager.pool_classes_by_scheme = dict(self.pools)
+        manager.pool_classes_by_scheme = _pools(self.connection)
         return manager
+
+
+def _pools(connection: type[Held]) -> dict[str, type[HTTPConnectionPool]]:
+    """Pools by scheme."""
+
+    class Plain(connection, HTTPConnection):  # type: ignore[valid-type, misc]
+        pass
+
+    class Tls(connection, HTTPSConnection):  # type: ignore[valid-type, misc]
+        pass
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = Tls
+
+    return {"http": Pool, "https": TlsPool}

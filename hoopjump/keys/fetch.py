@@ -10,12 +10,10 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import create_connection
 
 from hoopjump.decision.jwk import SET_LIMIT
@@ -143,21 +141,5 @@ class _Public(Held):
         raise fault
 
 
-class _PublicConnection(_Public, HTTPConnection):
-    pass
-
-
-class _PublicTlsConnection(_Public, HTTPSConnection):
-    pass
-
-
-class _PublicPool(HTTPConnectionPool):
-    ConnectionCls = _PublicConnection
-
-
-class _PublicTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _PublicTlsConnection
-
-
 class _PublicAdapter(DeadlineAdapter):
-    pools: ClassVar = {"http": _PublicPool, "https": _PublicTlsPool}
+    connection = _Public
