@@ -24,7 +24,8 @@ from hoopjump.errors import HoopjumpError
 from hoopjump.identity import ssh_config
 from hoopjump.identity.device_flow import Invitation
 from hoopjump.identity.errors import IdentityError
-from hoopjump.identity.login import Login, Manner, current, in_agent, log_in, log_out
+from hoopjump.identity.login import Login, Manner, current, in_agent, log_in
+from hoopjump.identity.logout import log_out
 from hoopjump.identity.settings import LoginSettings, read_settings
 from hoopjump.identity.state import Places, default_settings
 
@@ -65,6 +66,10 @@ class _Prompt:
             f"the code holds for {invitation.seconds // 60 or 1} min; type it only if you have started this login"
         )
 
+    def say(self, text: str) -> None:
+        """Say what is waited for."""
+        output.say(text)
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -91,7 +96,7 @@ def login(places: Places, wishes: Wishes) -> None:
         manner = Manner(_Prompt(wishes.browser), "device" if wishes.device else None, wishes.if_needed)
         done = log_in(settings, places, manner)
     if not wishes.quiet:
-        _tell(settings, done)
+        _tell(settings, places, done)
     if wishes.show_token:
         output.result(done.tokens.chosen(settings))
     elif wishes.as_json:
@@ -110,7 +115,7 @@ def logout(places: Places, as_json: bool) -> None:
     """Log out, and say so."""
     with _told(as_json):
         settings = read_settings(places.settings, places.options)
-        done = log_out(settings, places)
+        done = log_out(settings, places, output.say)
     if as_json:
         output.result_json(
             {
@@ -132,7 +137,7 @@ def whoami(places: Places, as_json: bool) -> None:
     """Say who is logged in."""
     with _told(as_json):
         settings = read_settings(places.settings, places.options)
-        found = current(settings, places)
+        found = current(settings, places, output.say)
         if found is None:
             raise IdentityError("login-needed", "nobody is logged in here", "hoopjump login")
     members = _members(settings, found)
@@ -180,6 +185,7 @@ def _members(settings: LoginSettings, login: Login) -> dict[str, Any]:
         "token": settings.token,
         "token_ends": ends,
         "renewable": login.tokens.refresh_token is not None,
+        "store": login.store,
         "certificate": described,
     }
 
@@ -197,9 +203,11 @@ def _lines(members: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", f"{certificate['file']}{', in the agent' if certificate['in_agent'] else ''}"
 
 
-def _tell(settings: LoginSettings, login: Login) -> None:
+def _tell(settings: LoginSettings, places: Places, login: Login) -> None:
     user, ends = output.shown(login.tokens.user(settings)), moment_text(login.tokens.ends(settings))
     output.say(f"logged in as {user} at {settings.issuer}; the token holds to {ends}")
+    if settings.store == "auto" and login.store == "file":
+        output.say(f"there is no keyring here: tokens are kept in {places.tokens}, which only you can read")
     if login.certificate is not None:
         named = ", ".join(output.shown(name) for name in login.certificate.principals[:3])
         ends = moment_text(login.certificate.valid_before)

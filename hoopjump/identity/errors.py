@@ -11,7 +11,8 @@ class IdentityError(HoopjumpError):
     Codes: ``provider-unreachable``, ``provider-tls``, ``provider-malformed`` (an answer that means nothing),
     ``provider-refused`` (an error of OAuth), ``provider-unfit`` (it cannot do what is needed), ``answer-forged`` (what
     came back belongs to another login or another provider), ``token-refused``, ``login-late``, ``login-needed``,
-    ``ca-refused``, ``ca-malformed``, ``key-unusable``, ``agent-unusable``, ``store-unsafe``, ``config-unsafe``.
+    ``ca-refused``, ``ca-malformed``, ``key-unusable``, ``agent-unusable``, ``store-unsafe``, ``store-locked``,
+    ``config-unsafe``.
     """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:

@@ -16,7 +16,7 @@ from hoopjump.identity.keys import find_key
 from hoopjump.identity.provider import discover
 from hoopjump.identity.settings import LoginSettings
 from hoopjump.identity.state import MARGIN, Places, State
-from hoopjump.identity.store import open_store, read_tokens, write_tokens
+from hoopjump.identity.store import Store, check_reach, open_store, read_tokens, write_tokens
 from hoopjump.identity.tokens import Client, OAuthError, Tokens
 
 # A certificate ends with its token; one for the token's last minutes is hardly worth the asking.
@@ -37,13 +37,17 @@ class Prompt(Protocol):
     def invitation(self, invitation: device_flow.Invitation) -> None:
         """Show a code to type elsewhere."""
 
+    def say(self, text: str) -> None:
+        """Show what is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who is logged in; ``certificate`` is None without hoopjump-ca."""
+    """Who is logged in; ``certificate`` is None without hoopjump-ca, ``store`` names where the tokens are."""
 
     tokens: Tokens
     certificate: Certificate | None
+    store: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +65,28 @@ def log_in(settings: LoginSettings, places: Places, manner: Manner) -> Login:
     private_files.make_directory(places.directory)
     # Several ssh that begin at once ask a person once, and use a refresh token once (RFC 9700 section 4.14.2).
     with private_files.alone(places.lock):
+        store = open_store(settings, places, manner.prompt.say)
         if manner.if_needed:
             state = State.read(places)
-            login = current(settings, places) if state is not None and state.holds(places, time.time()) else None
-            if login is not None:
-                return login
+            tokens = read_tokens(store, settings) if state is not None and state.holds(places, time.time()) else None
+            if tokens is not None:
+                return Login(tokens, _certificate(settings), store.name)
+        # Before somebody logs in for nothing.
+        store.check()
         if settings.ca_url is not None and settings.keep == "agent":
-            # Before somebody logs in for nothing.
             agent.check()
         http = Http(settings.ca_file, allow_http=settings.allow_http)
-        tokens = _tokens(settings, places, manner, http)
+        tokens = _tokens(settings, store, manner, http)
         issued = None
         if settings.ca_url is not None:
             key = find_key(settings)
             issued = certificate.ask(http, settings, tokens, key)
             certificate.keep(settings, issued, key)
-        _remember(settings, places, tokens, issued)
-        return Login(tokens, issued.certificate if issued else None)
+        _remember(settings, places, store, tokens, issued)
+        return Login(tokens, issued.certificate if issued else None, store.name)
 
 
-def _tokens(settings: LoginSettings, places: Places, manner: Manner, http: Http) -> Tokens:
-    store = open_store(settings, places)
+def _tokens(settings: LoginSettings, store: Store, manner: Manner, http: Http) -> Tokens:
     kept = read_tokens(store, settings) if manner.if_needed else None
     now = time.time()
     if kept is not None and kept.ends(settings) > now + _FRESH:
@@ -126,15 +131,18 @@ def _interactively(client: Client, manner: Manner) -> Tokens:
     return device_flow.log_in(client, manner.prompt.invitation, manner.wait)
 
 
-def _remember(settings: LoginSettings, places: Places, tokens: Tokens, issued: certificate.Issued | None) -> None:
+def _remember(
+    settings: LoginSettings, places: Places, store: Store, tokens: Tokens, issued: certificate.Issued | None
+) -> None:
     ends = tokens.ends(settings)
     if issued is None:
-        State(ends, places.digest(), "", "", "", False).write(places)
+        State(ends, places.digest(), store.name, "", "", "", False).write(places)
         return
     in_agent = settings.keep == "agent"
     State(
         ends=min(ends, issued.certificate.valid_before),
         digest=places.digest(),
+        store=store.name,
         certificate=str(settings.certificate),
         certificate_digest=hashlib.sha256(settings.certificate.read_bytes()).hexdigest(),
         key="" if in_agent else str(settings.public_key),
@@ -142,10 +150,14 @@ def _remember(settings: LoginSettings, places: Places, tokens: Tokens, issued: c
     ).write(places)
 
 
-def current(settings: LoginSettings, places: Places) -> Login | None:
+def current(settings: LoginSettings, places: Places, say: Callable[[str], None]) -> Login | None:
     """Who is logged in as far as this machine knows, None when nobody is. Raises :class:`IdentityError`."""
-    tokens = read_tokens(open_store(settings, places), settings)
-    return Login(tokens, _certificate(settings)) if tokens is not None else None
+    store = open_store(settings, places, say)
+    tokens = read_tokens(store, settings)
+    if tokens is None:
+        check_reach(store, State.last(places))
+        return None
+    return Login(tokens, _certificate(settings), store.name)
 
 
 def _certificate(settings: LoginSettings) -> Certificate | None:
@@ -163,49 +175,3 @@ def in_agent(settings: LoginSettings) -> bool:
         return agent.holds(settings.certificate.read_bytes())
     except OSError:
         return False
-
-
-@dataclass(frozen=True, slots=True)
-class Farewell:
-    """What a logout did. ``unrevoked`` says why the provider was not told, "" when it was or there was nothing."""
-
-    had_tokens: bool
-    had_certificate: bool
-    unrevoked: str
-
-
-def log_out(settings: LoginSettings, places: Places) -> Farewell:
-    """Forget tokens and certificate here, whatever the provider says, and have it forget the tokens."""
-    private_files.make_directory(places.directory)
-    with private_files.alone(places.lock):
-        store = open_store(settings, places)
-        try:
-            tokens = read_tokens(store, settings)
-        except IdentityError as error:
-            # Whatever others may have read must go all the more.
-            tokens, unread = None, error.message
-        else:
-            unread = ""
-        store.forget()
-        state = _last(places)
-        places.state.unlink(missing_ok=True)
-        had_certificate = certificate.forget(state) if state is not None else False
-        unrevoked = unread or (_revoke(settings, tokens) if tokens is not None else "")
-        return Farewell(tokens is not None or bool(unread), had_certificate, unrevoked)
-
-
-def _last(places: Places) -> State | None:
-    try:
-        return State.read(places)
-    except IdentityError:
-        return None
-
-
-def _revoke(settings: LoginSettings, tokens: Tokens) -> str:
-    http = Http(settings.ca_file, allow_http=settings.allow_http)
-    try:
-        if Client(http, discover(http, settings.issuer), settings).revoke(tokens):
-            return ""
-    except IdentityError as error:
-        return error.message
-    return f"{settings.issuer} has no way to revoke tokens (RFC 7009)"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hoopjump.identity import agent, private_files
+from hoopjump.identity.errors import IdentityError
 
 MARGIN: Final = 60
 """Seconds for which a login must still hold, else it is renewed."""
@@ -74,12 +75,14 @@ class Places:
 class State:
     """The last login: ``ends`` is when the first of token and certificate ends (Unix seconds).
 
-    ``digest`` is :meth:`Places.digest` of then. ``certificate`` is a file, ``""`` without hoopjump-ca, with the SHA-256
-    of its content; ``key`` the private key's file, "" when ``agent`` holds it.
+    ``digest`` is :meth:`Places.digest` of then, ``store`` where the tokens are: "keyring" or "file". ``certificate`` is
+    a file, "" without hoopjump-ca, with the SHA-256 of its content; ``key`` the private key's file, "" when ``agent``
+    holds it.
     """
 
     ends: int
     digest: str
+    store: str
     certificate: str
     certificate_digest: str
     key: str
@@ -103,6 +106,14 @@ class State:
         if any(type(values[name]).__name__ != kind for name, kind in wanted.items()):
             return None
         return cls(**values)
+
+    @classmethod
+    def last(cls, places: Places) -> State | None:
+        """As :meth:`read`, and None also when it is not to be believed."""
+        try:
+            return cls.read(places)
+        except IdentityError:
+            return None
 
     def holds(self, places: Places, now: float) -> bool:
         """Whether nothing need be done: everything is there, unchanged, and holds for :data:`MARGIN` seconds."""

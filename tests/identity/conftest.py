@@ -90,11 +90,12 @@ class Laptop:
 
 @pytest.fixture
 def laptop(tmp_path: Path, hoopjump: Run, monkeypatch: pytest.MonkeyPatch) -> Laptop:
-    """A laptop whose home is empty; no desktop, no agent, no browser."""
+    """A laptop whose home is empty; no desktop, no keyring, no agent, no browser."""
     home = tmp_path / "home"
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     monkeypatch.setenv("HOME", str(home))
-    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "SSH_AUTH_SOCK", "DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+    theirs = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "SSH_AUTH_SOCK", "DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    for name in (*theirs, "DBUS_SESSION_BUS_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     return Laptop(home, hoopjump)
@@ -126,6 +127,9 @@ class Somebody:
 
     def invitation(self, invitation: Invitation) -> None:
         self.invitations.append(invitation)
+
+    def say(self, text: str) -> None:
+        raise AssertionError(f"nothing is to be waited for: {text}")
 
     def finish(self) -> None:
         """Wait until the last page has been seen."""

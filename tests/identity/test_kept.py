@@ -175,6 +175,57 @@ def test_a_keyring_that_fails_or_keeps_in_clear_is_none(
     assert error.value.code == "store-unsafe"
 
 
+def test_without_a_keyring_it_is_said_where_tokens_are(
+    laptop: Laptop, fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one was to be expected; whoever wants the file, or no talk, is not told."""
+    monkeypatch.setitem(sys.modules, "keyring", Keyring(0))
+    fake.invitation = {"interval": 1}
+    laptop.configure(fake.issuer, store="auto")
+    assert f"tokens are kept in {laptop.places.tokens}" in laptop.hoopjump("login", "--device").err
+    assert "kept in" not in laptop.hoopjump("login", "--device", "--quiet").err
+    laptop.configure(fake.issuer, store="file")
+    assert "kept in" not in laptop.hoopjump("login", "--device").err
+
+
+def test_a_keyring_that_comes_takes_the_tokens_out_of_the_file(
+    laptop: Laptop, fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the next login; a logout before that finds them where they are, and has them revoked."""
+    for end in ("login", "logout"):
+        monkeypatch.setitem(sys.modules, "keyring", Keyring(0))
+        accepted(laptop, fake, store="auto")
+        assert laptop.places.tokens.exists()
+        keyring = Keyring(5)
+        monkeypatch.setitem(sys.modules, "keyring", keyring)
+        if end == "login":
+            accepted(laptop, fake, store="auto")
+            assert len(keyring.entries) == 1
+        else:
+            assert laptop.hoopjump("logout").status == 0
+            assert fake.asks("/revoke")
+        assert not laptop.places.tokens.exists()
+
+
+def test_a_keyring_out_of_reach_is_not_taken_for_nothing(
+    laptop: Laptop, fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As over ssh on the same machine; neither does a logout say that the tokens are gone."""
+    keyring = Keyring(5)
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    accepted(laptop, fake, store="auto", ca_url=fake.issuer)
+    monkeypatch.setitem(sys.modules, "keyring", Keyring(0))
+    for command in ("whoami", "logout"):
+        said = laptop.hoopjump(command, "--json")
+        assert said.status == 1
+        assert json.loads(said.out)["reason"] == "store-locked"
+        assert "in the keyring, which is out of reach here" in said.err
+    assert not laptop.settings.certificate.exists()
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    assert laptop.hoopjump("logout").status == 0
+    assert keyring.entries == {}
+
+
 # -- When it is used again --------------------------------------------------------------------------------------------
 
 
