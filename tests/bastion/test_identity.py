@@ -330,20 +330,12 @@ def assert_refused(bastion: Bastion, before: int) -> None:
     assert event["user"] == "alice@example.com"
 
 
-def test_another_login_gets_nothing_from_an_agent(weak: Bastion, agent_of_alice: Path) -> None:
-    """Bob, below a login of his own with the same uid, has come by the name of the socket of alice's session."""
+@pytest.mark.parametrize("user", ["bob", "alice"])
+def test_another_login_gets_nothing_from_an_agent(weak: Bastion, agent_of_alice: Path, user: str) -> None:
+    """Below a login of its own with the same uid, it has come by the name of the socket. Not even alice's other one."""
     before = len(weak.audit())
     ask = f"/usr/bin/python3 -c {shlex.quote(ASK_AGENT.format(path=str(agent_of_alice)))}"
-    done = broken_out(weak, ask, weak.certificate("bob"))
-    assert (done.returncode, done.stdout) == (0, b"0\n"), done.stderr
-    assert_refused(weak, before)
-
-
-def test_another_login_of_the_same_user_gets_nothing_from_an_agent(weak: Bastion, agent_of_alice: Path) -> None:
-    """An agent is one login's and not one user's."""
-    before = len(weak.audit())
-    ask = f"/usr/bin/python3 -c {shlex.quote(ASK_AGENT.format(path=str(agent_of_alice)))}"
-    done = broken_out(weak, ask, weak.certificate("alice"))
+    done = broken_out(weak, ask, weak.certificate(user))
     assert (done.returncode, done.stdout) == (0, b"0\n"), done.stderr
     assert_refused(weak, before)
 
