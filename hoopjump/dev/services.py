@@ -15,7 +15,7 @@ from hoopjump.daemon.processes import Handle, Process, ProcessGoneError, descend
 
 T = TypeVar("T")
 
-READY_SECONDS: Final = 20.0
+WAIT_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 8.0
 _POLL_SECONDS: Final = 0.01
 
@@ -24,7 +24,7 @@ class ServiceError(Exception):
     """A program did not start, or ended by itself; the message holds the end of its output."""
 
 
-def wait_for(condition: Callable[[], T], seconds: float = READY_SECONDS, what: str = "the condition") -> T:
+def wait_for(condition: Callable[[], T], seconds: float = WAIT_SECONDS, what: str = "the condition") -> T:
     """Ask until the answer is true, and give it; raises :class:`TimeoutError` naming ``what``."""
     deadline = time.monotonic() + seconds
     while True:

@@ -346,13 +346,6 @@ async def authenticate(run: Message) -> None:
     writer.close()
 
 
-async def eventually(condition: Any, seconds: float = 30.0) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(0.005)
-
-
 def lines(message: Message, key: str = "text") -> list[str]:
     return [value.decode() for value in message.many(key)]
 

@@ -24,7 +24,8 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.decision.session import SessionVerdict
 from hoopjump.handoff.agent import MESSAGE_LIMIT, Agent
 from hoopjump.handoff.delegation import Handoff, mint
-from tests.daemon_sessions.scene import ALICE, Scene, eventually, key_line, scene
+from tests.daemon.yard import eventually
+from tests.daemon_sessions.scene import ALICE, Scene, key_line, scene
 
 LIST = b"\0\0\0\1\x0b"
 

@@ -19,13 +19,13 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.decision.session import Role
 from hoopjump.decision.values import Access
 from hoopjump.gateway.client import GatewayError
+from tests.daemon.yard import eventually
 from tests.daemon_sessions.scene import (
     ALICE,
     BASH,
     PG,
     Scene,
     authenticate,
-    eventually,
     key_line,
     lines,
     outcome,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,10 @@ import pytest
 from hoopjump.dev import programs
 from hoopjump.dev.databases import MysqlServer, PostgresServer
 from hoopjump.dev.gateway import RoleSpec, Setup, UserSpec, in_thread
+from hoopjump.dev.services import free_port, wait_for
 from tests.conftest import REQUIRED
 from tests.dev.conftest import Scene
-from tests.dev.yard import Authority, Client, until, without_farewell
+from tests.dev.yard import Authority, Client, without_farewell
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,11 @@ def forward(scene: Scene) -> Iterator[dict[str, int]]:
     clients = []
     ports = {}
     for role in ("pgdemo", "mydemo"):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports[role] = probe.getsockname()[1]
+        ports[role] = free_port()
         options = ("-N", "-L", f"127.0.0.1:{ports[role]}:{role}:9")
         argv = scene.client.command(scene.key, options=options)
         clients.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        until(lambda port=ports[role]: listens(port), "the forward")  # type: ignore[misc]
+        wait_for(lambda port=ports[role]: listens(port), what="the forward")  # type: ignore[misc]
     yield ports
     for client in clients:
         client.kill()
@@ -121,9 +119,9 @@ def test_mysql_through_a_forward(scene: Scene, forward: dict[str, int]) -> None:
         "demo",
     ]
     assert subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False).stdout == "42\n"
-    until(lambda: not listens(forward["mydemo"]), "ssh to end with its connection")
+    wait_for(lambda: not listens(forward["mydemo"]), what="ssh to end with its connection")
     row = next(row for row in scene.gateway.store.sessions if row.connection == "mydemo")
-    until(lambda: row.status == "done", "the row to be closed")
+    wait_for(lambda: row.status == "done", what="the row to be closed")
 
 
 @pytest.mark.parametrize(
@@ -152,9 +150,7 @@ def test_first_forward_fixes_the_server_for_the_connection(scene: Scene, tmp_pat
     control = tmp_path / "mux"
     ports = []
     for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
+        ports.append(free_port())
     options = (
         "-N",
         "-M",
@@ -167,7 +163,7 @@ def test_first_forward_fixes_the_server_for_the_connection(scene: Scene, tmp_pat
     )
     argv = scene.client.command(scene.key, options=options)
     client = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: listens(ports[0]) and listens(ports[1]), "the forwards")
+    wait_for(lambda: listens(ports[0]) and listens(ports[1]), what="the forwards")
     assert psql(ports[0], "SELECT 1").stdout == "1\n"
     assert psql(ports[1], "SELECT 2").stdout == "2\n"
     client.kill()

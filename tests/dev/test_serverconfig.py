@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import requests
 
+from hoopjump.dev.services import wait_for
 from tests.dev.conftest import Scene
-from tests.dev.yard import Authority, Client, keygen, until, without_farewell
+from tests.dev.yard import Authority, Client, keygen, without_farewell
 
 
 def put(scene: Scene, misc: dict[str, Any]) -> requests.Response:
@@ -155,7 +156,7 @@ def test_kill_ends_the_session_and_its_process(scene: Scene) -> None:
     assert requests.post(url, headers=headers, timeout=5).status_code == 204
     stderr = client.communicate(timeout=10)[1]
     assert (client.returncode, without_farewell(stderr)) == (255, b"hoop: cannot connect to target server\r\n")
-    until(lambda: row.exit_code == 254, "the row")
+    wait_for(lambda: row.exit_code == 254, what="the row")
 
 
 def test_deactivated_user_stays_in_live_sessions(scene: Scene) -> None:

@@ -7,7 +7,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,10 @@ import pytest
 
 from hoopjump.dev import programs
 from hoopjump.dev.gateway import RoleSpec, Setup, UserSpec, in_thread
+from hoopjump.dev.services import free_port, wait_for
 from tests.conftest import need_bastion
 from tests.dev.conftest import Scene
-from tests.dev.yard import Authority, Client, keygen, until, without_farewell
+from tests.dev.yard import Authority, Client, interrupts_and_ends, keygen, without_farewell
 
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
@@ -31,9 +31,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
     directory = tmp_path_factory.mktemp("target")
     for name in ("host", "client"):
         keygen("-t", "ed25519", "-N", "", "-f", directory / name)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = directory / "sshd_config"
     config.write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {directory}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
@@ -43,7 +41,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
     log = directory / "log"
     server = subprocess.Popen([programs.sshd(), "-D", "-f", config, "-E", log], stdin=subprocess.DEVNULL)
     try:
-        until(lambda: log.exists() and "Server listening" in log.read_text(), "sshd to listen")
+        wait_for(lambda: log.exists() and "Server listening" in log.read_text(), what="sshd to listen")
         yield port, directory / "client"
     finally:
         server.terminate()
@@ -128,14 +126,7 @@ def test_terminal_on_the_target(scene: Scene) -> None:
     terminal.setwinsize(44, 133)
     terminal.sendline("until [ \"$(stty size)\" = '44 133' ]; do :; done; echo 're'sized")
     terminal.expect("resized")
-    terminal.sendline("echo 'sle'eps; sleep 60; echo woke")
-    terminal.expect("sleeps")
-    terminal.send("\x03")
-    terminal.sendline("echo status $?; exit 3")
-    terminal.expect("status 130")
-    terminal.expect(pexpect.EOF)
-    terminal.wait()
-    assert terminal.exitstatus == 3
+    interrupts_and_ends(terminal)
 
 
 def test_environment_requests_are_refused(scene: Scene) -> None:
@@ -203,4 +194,4 @@ def test_client_that_goes_ends_the_relay(scene: Scene) -> None:
     client.kill()
     client.communicate()
     row = scene.gateway.store.sessions[-1]
-    until(lambda: row.status == "done", "the row to be closed")
+    wait_for(lambda: row.status == "done", what="the row to be closed")

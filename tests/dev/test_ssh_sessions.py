@@ -14,8 +14,9 @@ import pexpect
 import pytest
 
 from hoopjump.dev.gateway.model import Session
+from hoopjump.dev.services import wait_for
 from tests.dev.conftest import Scene
-from tests.dev.yard import until, without_farewell
+from tests.dev.yard import interrupts_and_ends, without_farewell
 
 
 def last_row(scene: Scene) -> Session:
@@ -116,7 +117,7 @@ def test_other_channels_are_refused_by_name(shared_scene: Scene) -> None:
     client = subprocess.Popen(
         shared_scene.client.command(shared_scene.key, options=options), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
     )
-    until(control.exists, "the forward's socket")
+    wait_for(control.exists, what="the forward's socket")
     subprocess.run(["python3", "-c", f"import socket;s=socket.socket(1);s.connect('{control}');s.recv(1)"], check=True)
     client.terminate()
     assert b'hoop: channel type "direct-streamlocal@openssh.com" is not supported' in client.communicate()[1]
@@ -175,14 +176,7 @@ def test_terminal_resizes_and_interrupts(shared_scene: Scene) -> None:
     terminal.setwinsize(44, 133)
     terminal.sendline("until [ \"$(stty size)\" = '44 133' ]; do :; done; echo TERM is [$TERM], 're'sized")
     terminal.expect(r"TERM is \[(dumb)?\], resized")
-    terminal.sendline("echo 'sle'eps; sleep 60; echo woke")
-    terminal.expect("sleeps")
-    terminal.send("\x03")
-    terminal.sendline("echo status $?; exit 3")
-    terminal.expect("status 130")
-    terminal.expect(pexpect.EOF)
-    terminal.wait()
-    assert terminal.exitstatus == 3
+    interrupts_and_ends(terminal)
     row = last_row(shared_scene)
     assert (row.verb, row.exit_code) == ("connect", 3)
 
@@ -265,20 +259,20 @@ def test_process_is_killed_when_the_client_goes(scene: Scene, tmp_path: Path) ->
     """And the row is closed."""
     mark = tmp_path / "pid"
     client = scene.client.start(scene.key, "mybash", f"echo $$ >{mark}.new; mv {mark}.new {mark}; exec sleep 60")
-    until(mark.exists, "the command to run")
+    wait_for(mark.exists, what="the command to run")
     pid = int(mark.read_text())
     client.send_signal(signal.SIGKILL)
     client.communicate()
-    until(lambda: not Path(f"/proc/{pid}/status").exists(), "the process to be gone")
-    until(lambda: last_row(scene).status == "done", "the row to be closed")
+    wait_for(lambda: not Path(f"/proc/{pid}/status").exists(), what="the process to be gone")
+    wait_for(lambda: last_row(scene).status == "done", what="the row to be closed")
 
 
 def test_later_channel_is_served_by_the_first_ones_role(scene: Scene, tmp_path: Path) -> None:
     """The first channel fixes the role for the whole connection."""
     master = ("-o", "ControlMaster=auto", "-o", f"ControlPath={tmp_path}/mux")
     first = scene.client.start(scene.key, "mybash", "sleep 60", options=master)
-    until((tmp_path / "mux").exists, "the multiplexer")
-    until(lambda: bool(scene.gateway.store.sessions), "the first session")
+    wait_for((tmp_path / "mux").exists, what="the multiplexer")
+    wait_for(lambda: bool(scene.gateway.store.sessions), what="the first session")
     second = scene.client.run(scene.key, "other", "echo [$GREETING] $HOOP_CONNECTION_NAME", options=master)
     assert second.stdout == b"[] mybash\n"
     first.kill()

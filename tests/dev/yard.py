@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+import pexpect
 
 from hoopjump.dev.gateway import Ready
 
@@ -21,12 +21,16 @@ def keygen(*arguments: object) -> None:
     )
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Wait for something to become true."""
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
+def interrupts_and_ends(terminal: pexpect.spawn[str]) -> None:
+    """Ctrl-C ends what runs in a shell, and not the shell; its exit status comes through."""
+    terminal.sendline("echo 'sle'eps; sleep 60; echo woke")
+    terminal.expect("sleeps")
+    terminal.send("\x03")
+    terminal.sendline("echo status $?; exit 3")
+    terminal.expect("status 130")
+    terminal.expect(pexpect.EOF)
+    terminal.wait()
+    assert terminal.exitstatus == 3
 
 
 class Authority:

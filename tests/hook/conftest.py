@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 import hoopjump
+from hoopjump.dev.services import wait_for
 from tests.hook.fake_daemon import FakeDaemon, Step, answer, run, serving
 
 SOURCE = Path(hoopjump.__file__).parent / "hook.py"
@@ -37,17 +37,6 @@ for _ in range(int(sys.argv[1])):
 STUBBORN = "trap '' TERM HUP INT; echo $$ > {}; while :; do sleep 0.05; done"
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """Wait until a condition holds; its value."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    raise AssertionError("it never happened")
-
-
 def gone(pid: int) -> bool:
     """Whether a process has ended (one that nobody has waited for yet has)."""
     try:
@@ -63,7 +52,7 @@ def state(pid: int) -> str:
 
 def pid_in(file: Path) -> int:
     """The pid that a program has left in a file."""
-    return int(wait_for(lambda: file.exists() and file.read_text()))
+    return int(wait_for(lambda: file.read_text() if file.exists() else ""))
 
 
 def spool(stdin: str = "auto", wait: int = 300, hint: int = 3000, limit: int = 8 << 20) -> Step:

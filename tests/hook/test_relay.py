@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hook.conftest import MB, Hook, wait_for
+from hoopjump.dev.services import wait_for
+from tests.hook.conftest import MB, Hook
 
 OUTPUT = b"".join(b"%07d\n" % number for number in range(MB // 8))
 

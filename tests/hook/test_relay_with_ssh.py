@@ -18,8 +18,9 @@ import asyncssh
 import pytest
 
 from hoopjump.dev import programs
+from hoopjump.dev.services import wait_for
 from hoopjump.handoff.ssh import epilogue
-from tests.hook.conftest import Hook, wait_for
+from tests.hook.conftest import Hook
 
 OUTPUT = b"".join(b"%07d\n" % number for number in range(5_000))
 """As much as a socket takes at once."""

@@ -14,7 +14,8 @@ import pexpect
 import pytest
 
 from hoopjump.decision.reasons import Reason
-from tests.hook.conftest import Hook, gone, program, spool, wait_for
+from hoopjump.dev.services import wait_for
+from tests.hook.conftest import Hook, gone, program, spool
 from tests.hook.fake_daemon import Step, answer, drop, frame, send, silent
 
 REFUSAL = answer(("outcome", "refuse"), ("exit", "77"), ("text", "no"))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.hook.conftest import MB, NOISE, STUBBORN, Hook, gone, pid_in, program, spool, state, wait_for
+from hoopjump.dev.services import wait_for
+from tests.hook.conftest import MB, NOISE, STUBBORN, Hook, gone, pid_in, program, spool, state
 
 
 @pytest.mark.parametrize("script", ["echo $$ > {}; exec sleep 60", STUBBORN], ids=["willing", "stubborn"])

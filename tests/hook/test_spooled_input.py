@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hoopjump.decision.reasons import Reason
-from tests.hook.conftest import Hook, pid_in, program, spool, wait_for
+from hoopjump.dev.services import wait_for
+from tests.hook.conftest import Hook, pid_in, program, spool
 from tests.hook.fake_daemon import FakeDaemon
 
 

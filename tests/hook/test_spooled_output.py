@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hook.conftest import MB, NOISE, Hook, gone, pid_in, program, spool, state, wait_for
+from hoopjump.dev.services import wait_for
+from tests.hook.conftest import MB, NOISE, Hook, gone, pid_in, program, spool, state
 from tests.hook.fake_daemon import frame, read_frame
 
 

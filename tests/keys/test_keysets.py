@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from hoopjump.config import ConfigError, TokenIssuerSection
 from hoopjump.decision.jose import TokenError
+from hoopjump.dev.services import wait_for
 from hoopjump.errors import HoopjumpError
 from hoopjump.keys.dropped import DroppedKeys
 from hoopjump.keys.keysets import KeySets
@@ -50,13 +50,6 @@ def refusal(keysets: KeySets, token: bytes, *, known: bool = False) -> str:
     with pytest.raises(TokenError) as caught:
         (keysets.verify_known if known else keysets.verify)(token, time.time())
     return caught.value.reason.code
-
-
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)
 
 
 # -- Where keys come from --------------------------------------------------------------------------------------------
@@ -312,7 +305,7 @@ def test_keys_are_refreshed_in_the_background(idp: Provider, clock: Clock, tmp_p
         clock.now += 80
         # The thread sleeps by the real clock; an administrator's refresh stands for its waking up.
         keysets.refresh(idp.issuer)
-        eventually(lambda: idp.asked() >= 2)
+        wait_for(lambda: idp.asked() >= 2)
         assert refusal(keysets, token, known=True) == "token-key-unknown"
     finally:
         keysets.stop()
@@ -325,7 +318,7 @@ def test_the_background_refresh_comes_by_itself(idp: Provider, monkeypatch: pyte
     keysets = KeySets([section])
     keysets.start(20)
     try:
-        eventually(lambda: idp.asked() >= 3)
+        wait_for(lambda: idp.asked() >= 3)
     finally:
         keysets.stop()
 
