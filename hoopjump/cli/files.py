@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -13,28 +15,55 @@ from hoopjump.errors import HoopjumpError
 
 PRIVATE: Final = 0o600
 PUBLIC: Final = 0o644
+# In which a writer appears at a pipe that has none.
+PIPE_MILLISECONDS: Final = 2000
 
 
 class FileError(HoopjumpError):
     """A file cannot be read, is too large, or is there already."""
 
 
-def read_bounded(name: str, limit: int) -> bytes:
-    """The content of a file, or of stdin for ``-``; more than ``limit`` bytes are a :class:`FileError`.
+class TooLargeError(FileError):
+    """A file is larger than it can sensibly be."""
 
-    No more than the bound is ever read, so that an endless file costs nothing.
+
+def read_bounded(name: str, limit: int) -> bytes:
+    """The content of a file, or of stdin for ``-``; more than ``limit`` bytes are a :class:`TooLargeError`.
+
+    No more than the bound is ever read, so that an endless file costs nothing. A pipe is read to its end; one that
+    nobody writes into is a :class:`FileError`.
     """
     try:
         if name == "-":
+            if sys.stdin is None:
+                raise FileError("standard input is closed")
             data = sys.stdin.buffer.read(limit + 1)
         else:
-            with Path(name).open("rb") as file:
-                data = file.read(limit + 1)
+            # Opening a pipe without O_NONBLOCK waits for a writer, and be it for ever.
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                first = _first_of_pipe(name, descriptor) if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else b""
+                os.set_blocking(descriptor, True)
+                data = first + file.read(limit + 1)
     except OSError as error:
         raise FileError(f"{name}: {error.strerror}") from error
     if len(data) > limit:
-        raise FileError(f"{name}: larger than {limit} bytes")
+        raise TooLargeError(f"{name}: larger than {limit} bytes")
     return data
+
+
+def _first_of_pipe(name: str, descriptor: int) -> bytes:
+    """The first byte, or nothing where a writer is there and has not written yet."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.poll(PIPE_MILLISECONDS)
+    try:
+        first = os.read(descriptor, 1)
+    except BlockingIOError:
+        return b""
+    if not first:
+        raise FileError(f"{name}: nobody writes into this pipe")
+    return first
 
 
 def refuse_existing(*paths: Path) -> None:

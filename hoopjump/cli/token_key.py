@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from hoopjump.cli.files import read_bounded
+from hoopjump.cli.files import FileError, read_bounded
 from hoopjump.decision.jose import encode_segment
 from hoopjump.decision.jwk import RSA_SMALLEST, PublicPrimitive, public_members, thumbprint
 from hoopjump.decision.token_policy import SECRET_SMALLEST, SharedSecret
-from hoopjump.errors import HoopjumpError
+from hoopjump.errors import InputError
 
 KEY_LIMIT: Final = 64 * 1024
 KINDS: Final = ("EdDSA", "ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "HS256")
@@ -93,41 +93,49 @@ def fitting(key: PrivatePrimitive) -> tuple[str, ...]:
 
 
 def read_signer(path: Path, algorithm: str | None) -> Signer:
-    """The signer whose private key is in a PEM file; raises :class:`HoopjumpError`."""
+    """The signer whose private key is in a PEM file; raises :class:`InputError`."""
     data = _read_private(path)
     try:
         key = load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise HoopjumpError(f"{path}: not an unencrypted private key in PEM", "hoopjump token keygen") from error
+        raise InputError(f"{path}: not an unencrypted private key in PEM", "hoopjump token keygen") from error
     possible = fitting(key) if isinstance(key, PrivatePrimitive) else ()
     if not isinstance(key, PrivatePrimitive) or not possible or algorithm not in (None, *possible):
-        raise HoopjumpError(f"{path}: this key cannot sign with {algorithm or 'any supported algorithm'}")
+        raise InputError(f"{path}: this key cannot sign with {algorithm or 'any supported algorithm'}")
     return Signer(algorithm or possible[0], key, thumbprint(key.public_key()))
 
 
 def read_secret_file(path: Path) -> SharedSecret:
-    """The secret in a file, without a final newline; raises :class:`HoopjumpError`."""
+    """The secret in a file, without a final newline; raises :class:`InputError`."""
     try:
         return SharedSecret(_read_private(path).removesuffix(b"\n"))
     except ValueError as error:
-        raise HoopjumpError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}", "hoopjump token keygen --algorithm HS256 makes one") from error
+
+
+def read_given(name: str, limit: int) -> bytes:
+    """The content of a file that was named, or of stdin for ``-``; raises :class:`InputError`."""
+    try:
+        return read_bounded(name, limit)
+    except FileError as error:
+        raise InputError(error.message, error.hint) from error
 
 
 def _read_private(path: Path) -> bytes:
-    data = read_bounded(str(path), KEY_LIMIT)
+    data = read_given(str(path), KEY_LIMIT)
     if path.stat().st_mode & 0o077:
-        raise HoopjumpError(f"{path}: others may read this", f"chmod 0600 {path}")
+        raise InputError(f"{path}: others may read this", f"chmod 0600 {path}")
     return data
 
 
 def public_jwk(data: bytes, name: str) -> dict[str, str]:
-    """A JWK with its thumbprint as `kid`, from a private or public key in PEM; raises :class:`HoopjumpError`."""
+    """A JWK with its thumbprint as `kid`, from a private or public key in PEM; raises :class:`InputError`."""
     try:
         key = load_pem_private_key(data, None).public_key() if b"PRIVATE KEY" in data else load_pem_public_key(data)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise HoopjumpError(f"{name}: not an unencrypted key in PEM") from error
+        raise InputError(f"{name}: not an unencrypted key in PEM") from error
     # P-521 has thumbprints, but no algorithm here.
     if isinstance(key, PublicPrimitive) and not (isinstance(key, ec.EllipticCurvePublicKey) and key.key_size > 384):
         with contextlib.suppress(ValueError):
             return {**public_members(key), "kid": thumbprint(key), "use": "sig"}
-    raise HoopjumpError(f"{name}: not an RSA, P-256, P-384 or Ed25519 key")
+    raise InputError(f"{name}: not an RSA, P-256, P-384 or Ed25519 key")

@@ -7,6 +7,7 @@ section 4 and RFC 7519 section 4 leave a choice; this is the safe one), no lone 
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn
@@ -82,6 +83,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        # It could not be said on in JSON.
+        raise TokenError(Reason.TOKEN_NOT_JSON, "a number in it is beyond all that have a value")
+    return value
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -90,7 +99,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _parse_fast: Final = msgspec.json.Decoder(dict[str, Any]).decode
-_careful: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_distinct)
+_careful: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_distinct)
 
 
 def parse_object(data: bytes) -> dict[str, Any]:

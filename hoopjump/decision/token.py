@@ -197,8 +197,11 @@ def _user(claims: dict[str, Any], policy: IssuerPolicy) -> str:
     user = follow(claims, policy.user_path)
     if type(user) is not str or not 0 < len(user) <= NAME_LIMIT or not user.isprintable():
         _refuse_name(policy.user_claim, user, Reason.TOKEN_USER_MISSING)
-    if policy.user_claim == "email" and claims.get("email_verified", True) not in (True, "true"):
-        raise TokenError(Reason.TOKEN_EMAIL_UNVERIFIED)
+    if policy.user_claim == "email" and "email_verified" in claims:
+        verified = claims["email_verified"]
+        # As text it comes from Amazon Cognito and Apple; 1 is not true.
+        if verified is not True and verified != "true":
+            raise TokenError(Reason.TOKEN_EMAIL_UNVERIFIED)
     return user
 
 

@@ -16,6 +16,7 @@ from hoopjump.decision.jose import parse_object
 from hoopjump.decision.jwk import KeySet
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import TokenError, VerifiedToken, verify
+from tests.hostile.tokens import signatures
 from tests.hostile.tokens.forge import AUDIENCE, ISSUER, ISSUERS, MAILING, NOW, SECRET, SHARING, SINGLE, claims, token
 from tests.hostile.tokens.table import HOSTILE
 
@@ -44,6 +45,7 @@ ELSEWHERE = {
     Reason.TOKEN_KEY_DROPPED,
     Reason.TOKEN_KEYS_UNAVAILABLE,
     Reason.TOKEN_REQUIRED,
+    Reason.TOKEN_TOO_MANY,
     Reason.TOKEN_MISPLACED,
     Reason.TOKEN_NOT_FOR_CERTIFICATES,
     Reason.TOKEN_UNBOUND,
@@ -72,10 +74,18 @@ GOOD = {
     "hs256": token(claims(iss=SHARING), algorithm="HS256", secret=SECRET),
     "one key, unnamed": token(claims(iss=SINGLE), '{"alg":"EdDSA","typ":"at+jwt"}'),
     "one key, named by the token only": token(claims(iss=SINGLE), {"typ": "at+jwt"}),
+    "typ at+jwt": token(None, {"typ": "at+jwt"}),
+    "typ at+jwt in capitals, with application/": token(None, {"typ": "application/AT+JWT"}),
     "typ with application/": token(None, {"typ": "application/jwt"}),
     "no typ": token(None, '{"alg":"EdDSA","kid":"ed"}'),
     "spaced": token(json.dumps(claims())),
     "on many lines": token("\n" + json.dumps(claims(), indent=2) + "\r\n"),
+    **{f"signature {number}": made for number, made in enumerate(signatures.good())},
+    "an audience twice": token(claims(aud=[AUDIENCE, AUDIENCE])),
+    "numbers beyond all machine words": token(claims(x=2**64, y=-(2**80), z=1e308)),
+    "a name of 255 characters": token(claims(email="\u00e4" * 255)),
+    "nbf minus zero": token(json.dumps(claims()).replace(f'"nbf": {NOW - 10}', '"nbf": -0')),
+    "x5t and cty are not looked at": token(None, {"x5t": 1, "x5t#S256": "", "cty": "JWT", "zip": "DEF"}),
     "among other audiences": token(claims(aud=["somebody", AUDIENCE])),
     "nested": token(claims(realm_access={"roles": ["a", {"b": [1]}]})),
     "umlauts": token(claims(name="J\u00f6rg \U0001f600")),
@@ -84,6 +94,8 @@ GOOD = {
     "expires this moment, within the leeway": token(claims(exp=NOW - 29)),
     "begins soon, within the leeway": token(claims(nbf=NOW + 30, iat=NOW + 30)),
     "a verified address": token(claims(iss=MAILING, email_verified=True)),
+    "an address verified in text": token(claims(iss=MAILING, email_verified="true")),
+    "an address of which nothing is said": token(claims(iss=MAILING)),
     "one group": token(claims(groups="admins")),
     "deep, and not too deep": token(claims(x=[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]])),
     "jku, jwk and x5u are not looked at": token(None, {"jku": "https://x", "x5u": 1, "jwk": {"kty": "none"}}),

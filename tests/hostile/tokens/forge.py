@@ -26,7 +26,7 @@ MAILING = "https://mailing.example.com"
 AUDIENCE = "bastion"
 DAY = 86400
 
-SECRET = secrets.token_bytes(32)
+SECRET = secrets.token_urlsafe(32).encode()
 
 PRIVATE: dict[str, Any] = {
     "rsa": rsa.generate_private_key(65537, 2048),
@@ -37,8 +37,14 @@ PRIVATE: dict[str, Any] = {
     "stranger": ed25519.Ed25519PrivateKey.generate(),
     "stranger-rsa": rsa.generate_private_key(65537, 2048),
     "weak": rsa.generate_private_key(65537, 1024),
+    "nearly": rsa.generate_private_key(65537, 2047),
 }
-FITTING = {"rsa": "RS256", "p256": "ES256", "p384": "ES384", "weak": "RS256", "stranger-rsa": "RS256"}
+FITTING = {"p256": "ES256", "p384": "ES384", **dict.fromkeys(("rsa", "weak", "nearly", "stranger-rsa"), "RS256")}
+
+
+def encoded(number: int) -> str:
+    """As the members of an RSA key have it."""
+    return base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8, "big")).rstrip(b"=").decode()
 
 
 def pem(name: str) -> bytes:
@@ -66,6 +72,7 @@ JWKS: list[dict[str, object]] = [
     jwk("p384", key_ops=["verify"]),
     jwk("ed", alg="EdDSA"),
     jwk("weak"),
+    jwk("nearly"),
     jwk("other", kid="twice"),
     jwk("ed", kid="twice"),
     jwk("ed", kid="for-encryption", use="enc"),
@@ -78,6 +85,9 @@ JWKS: list[dict[str, object]] = [
     jwk("ed", kid="with-private", d="AAAA"),
     jwk("rsa", kid="exponent-one", e="AQ"),
     jwk("rsa", kid="exponent-even", e="AQAA"),
+    jwk("rsa", kid="exponent-huge", e="AQAAAAE"),
+    jwk("rsa", kid="modulus-huge", n=encoded((1 << 16383) + 1)),
+    jwk("rsa", kid="modulus-even", n=encoded(PRIVATE["rsa"].public_key().public_numbers().n - 1)),
     jwk("rsa", kid="padded", n=str(jwk("rsa")["n"]) + "="),
     jwk("rsa", kid="leading-zero", n="AA" + str(jwk("rsa")["n"])),
     jwk("p256", kid="off-curve", y=jwk("p256")["x"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.hostile.tokens.forge import (
     DROP,
     ISSUER,
+    PRIVATE,
     SECRET,
     SHARING,
     SINGLE,
@@ -21,6 +22,12 @@ from tests.hostile.tokens.forge import (
 def unsigned(algorithm: str, tail: bytes = b"") -> bytes:
     """A token that claims to need no signature."""
     return segment(text({"alg": algorithm, "typ": "JWT"})) + b"." + segment(text(claims())) + b"." + tail
+
+
+def unencoded() -> bytes:
+    """RFC 7797: the claims stand in the token as they are, and are signed so."""
+    beginning = segment('{"alg":"EdDSA","kid":"ed","b64":false,"crit":["b64"]}') + b"." + text(claims()).encode()
+    return beginning + b"." + segment(PRIVATE["ed"].sign(beginning))
 
 
 def forged(name: str, value: object) -> bytes:
@@ -49,6 +56,12 @@ TABLE: dict[str, tuple[bytes, str]] = {
     "alg-empty": (token(None, {"alg": ""}), "wrong-algorithm"),
     "alg-none-with-space": (unsigned("none "), "wrong-algorithm"),
     "alg-in-lower-case": (token(None, {"alg": "rs256"}, key="rsa"), "wrong-algorithm"),
+    "alg-es256-in-lower-case": (token(None, {"alg": "es256"}, key="p256"), "wrong-algorithm"),
+    "alg-eddsa-in-capitals": (token(None, {"alg": "EDDSA"}), "wrong-algorithm"),
+    "alg-by-its-later-name": (token(None, {"alg": "Ed25519"}), "wrong-algorithm"),
+    "alg-full-width": (token(None, {"alg": "\uff25dDSA"}), "wrong-algorithm"),
+    "alg-true": (token(None, {"alg": True}), "header-malformed"),
+    "alg-object": (token(None, {"alg": {"alg": "EdDSA"}}), "header-malformed"),
     "alg-with-space": (token(None, {"alg": "EdDSA "}), "wrong-algorithm"),
     "alg-with-nul": (token(None, {"alg": "EdDSA\0"}), "wrong-algorithm"),
     **{
@@ -101,9 +114,15 @@ TABLE: dict[str, tuple[bytes, str]] = {
             "JWT ",
             "application/application/jwt",
             "text/jwt",
+            "id_token+jwt",
+            "example+jwt",
             "",
         )
     },
+    "typ-application-alone": (token(None, {"typ": "application/"}), "wrong-type"),
+    "typ-with-parameter": (token(None, {"typ": "JWT;charset=utf-8"}), "wrong-type"),
+    "typ-with-nul": (token(None, {"typ": "JWT\0"}), "wrong-type"),
+    "typ-full-width": (token(None, {"typ": "\uff2aWT"}), "wrong-type"),
     "typ-number": (token(None, {"typ": 1}), "header-malformed"),
     "typ-null": (token(None, {"typ": None}), "header-malformed"),
     "typ-list": (token(None, {"typ": ["JWT"]}), "header-malformed"),
@@ -112,6 +131,12 @@ TABLE: dict[str, tuple[bytes, str]] = {
     # extensions
     "crit-unknown": (token(None, {"crit": ["x"], "x": 1}), "critical"),
     "crit-empty": (token(None, {"crit": []}), "critical"),
+    "crit-twice-the-same": (token(None, {"crit": ["x", "x"], "x": 1}), "critical"),
+    "crit-itself": (token(None, {"crit": ["crit"]}), "critical"),
+    "crit-a-claim": (token(None, {"crit": ["exp"], "exp": 1}), "critical"),
+    "crit-number": (token(None, {"crit": 1}), "critical"),
+    "crit-object": (token(None, {"crit": {"x": 1}, "x": 1}), "critical"),
+    "crit-b64-true": (token(None, {"crit": ["b64"], "b64": True}), "critical"),
     "crit-null": (token(None, {"crit": None}), "critical"),
     "crit-text": (token(None, {"crit": "exp"}), "critical"),
     "crit-registered-name": (token(None, {"crit": ["alg"]}), "critical"),
@@ -119,6 +144,10 @@ TABLE: dict[str, tuple[bytes, str]] = {
     "crit-b64": (token(None, {"crit": ["b64"], "b64": False}), "critical"),
     "b64-false-without-crit": (token(None, {"b64": False}), "critical"),
     "b64-null": (token(None, {"b64": None}), "critical"),
+    "b64-zero": (token(None, {"b64": 0}), "critical"),
+    "b64-one": (token(None, {"b64": 1}), "critical"),
+    "b64-text": (token(None, {"b64": "true"}), "critical"),
+    "b64-false-and-claims-as-they-are": (unencoded(), "critical"),
     # keys that the token brings along
     "jwk-of-a-stranger": (forged("jwk", jwk("stranger")), "bad-signature"),
     "jwk-of-a-stranger-without-kid": (
@@ -137,6 +166,7 @@ TABLE: dict[str, tuple[bytes, str]] = {
     # kid
     "kid-number": (token(None, {"kid": 1}), "header-malformed"),
     "kid-null": (token(None, {"kid": None}), "header-malformed"),
+    "kid-true": (token(None, {"kid": True}), "header-malformed"),
     "kid-list": (token(None, {"kid": ["ed"]}), "header-malformed"),
     "kid-object": (token(None, {"kid": {"kid": "ed"}}), "header-malformed"),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.hostile.tokens.forge import DROP, PRIVATE, SHARING, SINGLE, claims, parts, segment, signature, token
+from hoopjump.decision.jwk import parse_key
+from tests.hostile.tokens.forge import DROP, PRIVATE, SHARING, SINGLE, claims, jwk, parts, segment, signature, token
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -43,6 +44,9 @@ TABLE: dict[str, tuple[bytes, str]] = {
     "unknown-in-capitals": (token(None, {"kid": "ED"}), "key-unknown"),
     "unknown-path": (token(None, {"kid": "../../../dev/null"}), "key-unknown"),
     "unknown-query": (token(None, {"kid": "x' UNION SELECT 'k"}), "key-unknown"),
+    "unknown-with-space": (token(None, {"kid": "ed "}), "key-unknown"),
+    "unknown-ligature": (token(None, {"kid": "\ufb01nal"}), "key-unknown"),
+    "unknown-as-thumbprint": (token(None, {"kid": parse_key(jwk("ed")).thumbprint}), "key-unknown"),
     "unknown-nul": (token(None, {"kid": "ed\0"}), "key-unknown"),
     "unknown-long": (token(None, {"kid": "k" * 8000}), "key-unknown"),
     "repeated": (token(None, {"kid": "twice"}), "key-repeated"),
@@ -69,9 +73,13 @@ TABLE: dict[str, tuple[bytes, str]] = {
             "unknown-type": "ed",
             "no-type": "ed",
             "published-secret": "ed",
+            "modulus-huge": "rsa",
         }.items()
     },
     "weak": (token(key="weak"), "key-weak"),
+    "one-bit-too-short": (token(key="nearly"), "key-weak"),
+    "exponent-huge": (token(None, {"kid": "exponent-huge"}, key="rsa"), "key-weak"),
+    "modulus-even": (token(None, {"kid": "modulus-even"}, key="rsa"), "key-weak"),
     "exponent-one": (token(None, {"kid": "exponent-one"}, key="rsa"), "key-weak"),
     "exponent-even": (token(None, {"kid": "exponent-even"}, key="rsa"), "key-weak"),
     "small-order": (token(None, {"kid": "small-order"}), "key-weak"),

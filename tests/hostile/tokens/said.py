@@ -15,10 +15,19 @@ BAD_DATES: dict[str, object] = {
     "negative": -1,
     "huge": 10**20,
     "past-year-9999": 253402300800,
+    "beyond-53-bits": 2**53 + 1,
+    "beyond-63-bits": 2**63,
+    "beyond-64-bits": 2**64 + NOW,
     "in-milliseconds": NOW * 1000,
 }
 # As text, since they have no other form in Python.
-BAD_NUMBERS = {"fractional": f"{NOW}.5", "float": f"{NOW}.0", "exponent": "1e9", "float-overflow": "1e999"}
+BAD_NUMBERS = {
+    "fractional": f"{NOW}.5",
+    "float": f"{NOW}.0",
+    "exponent": "1e9",
+    "exponent-and-sign": "1E+10",
+    "negative-zero-with-point": "-0.0",
+}
 
 GOOD_DATES = {"exp": NOW + 600, "nbf": NOW - 10, "iat": NOW - 10}
 
@@ -45,6 +54,9 @@ TABLE: dict[str, tuple[bytes, str]] = {
         for name in GOOD_DATES
         for kind, value in BAD_NUMBERS.items()
     },
+    **{f"{name}-float-overflow": (number(name, "1e999"), "not-json") for name in GOOD_DATES},
+    "float-overflow-anywhere": (token(text(claims(x=0)).replace('"x":0', '"x":-1e999')), "not-json"),
+    "exp-negative-zero": (number("exp", "-0"), "expired"),
     "exp-missing": (saying(exp=DROP), "expiry-missing"),
     "exp-just-now": (saying(exp=NOW - 30), "expired"),
     "exp-yesterday": (saying(exp=NOW - DAY), "expired"),
@@ -67,6 +79,10 @@ TABLE: dict[str, tuple[bytes, str]] = {
     "iss-over-http": (saying(iss=ISSUER.replace("https", "http")), "wrong-issuer"),
     "iss-with-port": (saying(iss=ISSUER + ":443"), "wrong-issuer"),
     "iss-with-nul": (saying(iss=ISSUER + "\0"), "wrong-issuer"),
+    "iss-with-space-behind": (saying(iss=ISSUER + " "), "wrong-issuer"),
+    "iss-homoglyph": (saying(iss=ISSUER.replace("e", "\u0435")), "wrong-issuer"),
+    "iss-with-user": (saying(iss=ISSUER.replace("//", "//evil@")), "wrong-issuer"),
+    "iss-with-dot": (saying(iss=ISSUER + "."), "wrong-issuer"),
     "iss-longer": (saying(iss=ISSUER + ".evil.example"), "wrong-issuer"),
     "iss-shorter": (saying(iss=ISSUER[:-1]), "wrong-issuer"),
     "iss-list": (saying(iss=[ISSUER]), "wrong-issuer"),
@@ -84,6 +100,9 @@ TABLE: dict[str, tuple[bytes, str]] = {
     "aud-shorter": (saying(aud="bastio"), "wrong-audience"),
     "aud-in-capitals": (saying(aud="BASTION"), "wrong-audience"),
     "aud-with-spaces": (saying(aud=" bastion "), "wrong-audience"),
+    "aud-list-with-empty": (saying(aud=[""]), "wrong-audience"),
+    "aud-list-of-many": (saying(aud=[f"bastion{number}" for number in range(500)]), "wrong-audience"),
+    "aud-list-in-list": (saying(aud=["somebody", ["bastion"]]), "claim-malformed"),
     "aud-joined": (saying(aud="bastion somebody"), "wrong-audience"),
     "aud-wildcard": (saying(aud="*"), "wrong-audience"),
     "aud-number": (saying(aud=1), "claim-malformed"),
@@ -102,6 +121,13 @@ TABLE: dict[str, tuple[bytes, str]] = {
     "sub-object": (saying(sub={"name": "alice"}), "claim-malformed"),
     "sub-too-long": (saying(sub="a" * 256), "claim-malformed"),
     "sub-with-newline": (saying(sub="alice\nroot"), "claim-malformed"),
+    "sub-of-too-many-umlauts": (saying(sub="\u00e4" * 256), "claim-malformed"),
+    "sub-with-delete": (saying(sub="alice\x7f"), "claim-malformed"),
+    "sub-with-c1": (saying(sub="alice\x9b2J"), "claim-malformed"),
+    "sub-with-nothing-in-it": (saying(sub="al\u200bice"), "claim-malformed"),
+    "sub-with-line-separator": (saying(sub="alice\u2028root"), "claim-malformed"),
+    "sub-with-byte-order-mark": (saying(sub="\ufeffalice"), "claim-malformed"),
+    "sub-of-tags": (saying(sub="alice\U000e0041"), "claim-malformed"),
     "sub-with-nul": (saying(sub="alice\0"), "claim-malformed"),
     "sub-with-escape": (saying(sub="\x1b[2Jalice"), "claim-malformed"),
     "sub-turned-round": (saying(sub="\u202eecila"), "claim-malformed"),
@@ -112,6 +138,19 @@ TABLE: dict[str, tuple[bytes, str]] = {
     "user-with-newline": (saying(iss=MAILING, email="a@example.com\nb@example.com"), "claim-malformed"),
     "email-unverified": (saying(iss=MAILING, email_verified=False), "email-unverified"),
     "email-unverified-text": (saying(iss=MAILING, email_verified="false"), "email-unverified"),
+    **{
+        f"email-unverified-{name}": (saying(iss=MAILING, email_verified=value), "email-unverified")
+        for name, value in {
+            "one": 1,
+            "one-with-point": 1.0,
+            "zero": 0,
+            "in-capitals": "True",
+            "yes": "yes",
+            "empty": "",
+            "list": [True],
+            "object": {"email": True},
+        }.items()
+    },
     "email-unverified-null": (saying(iss=MAILING, email_verified=None), "email-unverified"),
     # groups, identifiers, what is required
     "groups-number": (saying(groups=1), "claim-malformed"),

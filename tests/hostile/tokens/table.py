@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.hostile.tokens import form, headers, keys, said
+from tests.hostile.tokens import form, headers, keys, said, signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,12 @@ class Hostile:
 
 HOSTILE = {
     f"{kind}-{name}": Hostile(token, f"token-{code}")
-    for kind, table in (("form", form.TABLE), ("header", headers.TABLE), ("key", keys.TABLE), ("claim", said.TABLE))
+    for kind, table in (
+        ("form", form.TABLE),
+        ("header", headers.TABLE),
+        ("key", keys.TABLE),
+        ("signature", signatures.TABLE),
+        ("claim", said.TABLE),
+    )
     for name, (token, code) in table.items()
 }
