@@ -47,6 +47,10 @@ class HandedOver(Protocol):
     def used(self) -> bool:
         """Whether it may have been let in at the gateway."""
 
+    @property
+    def correlation(self) -> str | None:
+        """What the gateway's row of the session is marked with, if it is."""
+
     def leave(self) -> None:
         """The daemon goes and the session stays."""
 
@@ -60,9 +64,10 @@ class HoopClient:
     name: Final = "hoop"  # of no login: what it did before a restart of the daemon cannot be known
     used: Final = True
 
-    def __init__(self, start: hoop_cli.Start) -> None:
+    def __init__(self, start: hoop_cli.Start, correlation: str) -> None:
         self.argv: Final = start.argv
         self.environment: Final = start.environment
+        self.correlation: Final = correlation
 
     def leave(self) -> None:
         """Nothing is held for it."""
@@ -109,7 +114,7 @@ class Clients:
         fault = unreadable_fault(self._handoff.hoop, rootless=self._rootless)
         return None if fault is None else f"{self._handoff.hoop} {fault}"
 
-    def open(self, role: str, verdict: SessionVerdict, *, token: bytes, term: bytes | None) -> HoopClient:
+    def open(self, role: str, verdict: SessionVerdict, *, token: bytes, term: bytes | None, ref: str) -> HoopClient:
         """The client for a session that was granted. Raises :class:`HandoffError` and :class:`OSError`."""
         authorities = None
         if self._gateway.ca_file is not None:
@@ -122,9 +127,9 @@ class Clients:
             self._handoff.tls_server_name,
         )
         start = hoop_cli.start(
-            self._handoff.hoop, role, verdict.verb or "exec", endpoint=endpoint, token=token, term=term
+            self._handoff.hoop, role, verdict.verb or "exec", endpoint=endpoint, token=token, term=term, ref=ref
         )
-        return HoopClient(start)
+        return HoopClient(start, hoop_cli.correlation(ref))
 
 
 def unreadable_fault(path: Path, *, rootless: bool) -> str | None:

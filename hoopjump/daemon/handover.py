@@ -37,6 +37,8 @@ class HostKeyUnknownError(HandoffError):
 class Handover:
     """What the session's hook is to run. :meth:`close` takes back what of it is still there."""
 
+    correlation: Final = None  # the gateway's SSH server takes none
+
     def __init__(
         self, login: Login, argv: list[bytes], environment: Mapping[bytes, bytes], config: Path, agent: AgentSocket
     ) -> None:

@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 class Outcomes(Protocol):
     """What the gateway's session rows tell; may block."""
 
-    def exit_status(self, user: User, role: Role, verb: Verb, started: float) -> int | None:
+    def exit_status(
+        self, user: User, role: Role, verb: Verb, started: float, correlation: str | None = None
+    ) -> int | None:
         """The exit status of the session that began at ``started`` (Unix seconds), None when it is not known."""
 
     def five_minute_notice(self, user: User) -> str | None:
@@ -159,12 +161,10 @@ class RunningSessions:
         if not running.handover.used:
             return self._never_reached(running)
         found: int | None = None
+        which = running.user, running.role, running.verb, running.started, running.handover.correlation
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATUS_SECONDS):
-                found = await self._threads.ask(
-                    running.user.subject,
-                    lambda: self._outcomes.exit_status(running.user, running.role, running.verb, running.started),
-                )
+                found = await self._threads.ask(running.user.subject, lambda: self._outcomes.exit_status(*which))
         if found is not None and broken and found != LOST:
             # ssh did not read to the end (it dies of a write to a connection that the gateway has closed), so nobody
             # may take what it has read for all there was.

@@ -190,7 +190,8 @@ class Starting:
     async def _open(self, asked: Asked, granted: Granted) -> HandedOver:
         if granted.token is not None:
             term = asked.wish.term if granted.verdict.terminal else None
-            return self._clients.open(granted.role.name, granted.verdict, token=granted.token, term=term)
+            role, verdict = granted.role.name, granted.verdict
+            return self._clients.open(role, verdict, token=granted.token, term=term, ref=asked.ref)
         return await self._handovers.open(
             granted.login,
             granted.certificate,

@@ -172,6 +172,7 @@ class SessionReply(Reply):
     verb: str
     status: str
     exit_code: int | None = None
+    correlation_id: str | None = None
     start_date: Timestamp
     end_date: Timestamp | None = None
     identity_type: str = "user"

@@ -1,7 +1,8 @@
 """What the gateway's session rows tell: the exit status that its SSH server lost, and who is cut at five minutes.
 
 A row carries neither the client's address nor its certificate, and the SSH client is never told the row's id. So a
-session is found by user, resource role, verb and time, and two that fit are no answer.
+session is found by user, resource role, verb and time, and two that fit are no answer. Commands of the client ``hoop``
+have a mark of ours in their rows.
 """
 
 from __future__ import annotations
@@ -43,25 +44,30 @@ class Sessions:
     def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
-    def exit_status(self, user: User, role: Role, verb: Verb, started: float) -> int | None:
+    def exit_status(
+        self, user: User, role: Role, verb: Verb, started: float, correlation: str | None = None
+    ) -> int | None:
         """The exit status of the session that ``user`` began on ``role`` at ``started`` (Unix seconds), now over.
 
-        Waits up to a second for the row to be done. None when no row, or more than one, can be it.
+        ``correlation`` is the mark of its row, where that has one. Waits up to a second for the row to be done. None
+        when no row, or more than one, can be it.
         """
         asked = time.time()
         until = time.monotonic() + _PATIENCE
         try:
             while True:
-                row = self._only_row(user, role, verb, started, asked)
+                row = self._only_row(user, role, verb, started, asked=asked, correlation=correlation)
                 if row is None or row.status == "done" or time.monotonic() >= until:
                     break
                 time.sleep(_PAUSE)
         except GatewayError as error:
             log.warning("exit status not known: %s", error.message)
             return None
-        if row is None or row.status != "done" or row.exit_code is None or not 0 <= row.exit_code <= 255:
+        if row is None or row.status != "done":
             return None
-        return row.exit_code
+        # -1 is that of a command that a signal ended (Go's ProcessState.ExitCode), for which ssh(1) has 255.
+        status = 255 if row.exit_code == -1 else row.exit_code
+        return status if status is not None and 0 <= status <= 255 else None
 
     def five_minute_notice(self, user: User) -> str | None:
         """A sentence for a user whose newest session of five minutes and more was cut then; None if that is not so.
@@ -85,7 +91,9 @@ class Sessions:
             return FIVE_MINUTES if cut else None
         return None
 
-    def _only_row(self, user: User, role: Role, verb: Verb, started: float, asked: float) -> SessionReply | None:
+    def _only_row(
+        self, user: User, role: Role, verb: Verb, started: float, *, asked: float, correlation: str | None
+    ) -> SessionReply | None:
         query = {
             "user": like(user.subject),
             "connection": like(role.name),
@@ -94,12 +102,14 @@ class Sessions:
             "end_date": _rfc3339(asked + 2),
             "limit": "100",
             "count": "none",
+            **({} if correlation is None else {"correlation_id": correlation}),
         }
         reply = read(SessionsReply, self._client.get("sessions", query=query))
         fitting = [
             row
             for row in reply.data
             if row.user_id == user.subject and row.connection == role.name and row.verb == verb
+            if row.correlation_id == correlation
             if started - _SKEW <= seconds(row.start_date) <= asked + _SKEW
             if row.end_date is None or seconds(row.end_date) >= asked - _RECENT
         ]

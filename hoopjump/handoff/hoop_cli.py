@@ -61,8 +61,15 @@ def preamble(command: bytes | None) -> bytes:
     return b"" if command is None else command + b"\n"
 
 
-def start(hoop: Path, role: str, verb: Verb, *, endpoint: Endpoint, token: bytes, term: bytes | None) -> Start:
-    """The client for one session; ``term`` is the user's TERM where there is a terminal.
+def correlation(ref: str) -> str:
+    """What the gateway's row of a command is marked with (`correlation_id`); ``ref`` is the session's here."""
+    return f"hoopjump-{ref}"
+
+
+def start(
+    hoop: Path, role: str, verb: Verb, *, endpoint: Endpoint, token: bytes, term: bytes | None, ref: str
+) -> Start:
+    """The client for one session; ``term`` is the user's TERM where there is a terminal, ``ref`` the session's.
 
     The client itself runs with ``TERM=dumb``: else it asks the terminal for its colours and waits for up to 10 s. The
     user's TERM goes to the role. Raises :class:`HandoffError` for what is no token.
@@ -70,6 +77,8 @@ def start(hoop: Path, role: str, verb: Verb, *, endpoint: Endpoint, token: bytes
     if not _TOKEN.match(token):
         raise HandoffError("the token has characters that none has")
     argv = [bytes(hoop), verb.encode(), b"-s"]
+    if verb == "exec":
+        argv += [b"--correlation-id", correlation(ref).encode()]
     if verb == "connect" and term is not None and _TERM.match(term):
         argv += [b"-e", b"TERM=" + term]
     # A role's name may begin with a dash.

@@ -82,7 +82,9 @@ class FakeGateway:
     def approved_until(self, user: User, role: Role) -> float | None:
         return self.approved
 
-    def exit_status(self, user: User, role: Role, verb: Verb, started: float) -> int | None:
+    def exit_status(
+        self, user: User, role: Role, verb: Verb, started: float, correlation: str | None = None
+    ) -> int | None:
         return self.status
 
     def five_minute_notice(self, user: User) -> str | None:

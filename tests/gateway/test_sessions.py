@@ -99,6 +99,18 @@ def test_two_rows_that_fit_are_no_answer(gateway: Replay, client: GatewayClient)
     assert status(client, now - 0.6) is None
 
 
+def test_row_with_our_mark_is_found_among_others(gateway: Replay, client: GatewayClient) -> None:
+    """Of commands at once each has its own; and whose session has no mark, is not told a marked one's status."""
+    now = time.time()
+    marked = [row(now - 0.5, now - 0.1, code, correlation_id=f"hoopjump-{code}") for code in (3, 4)]
+    rows(gateway, *marked, row(now - 0.4, now - 0.1, 5))
+    ask = Sessions(client).exit_status
+    assert ask(ALICE, LIVEBASH, "exec", now - 0.6, "hoopjump-4") == 4
+    assert parse_qs(urlsplit(gateway.paths()[0]).query)["correlation_id"] == ["hoopjump-4"]
+    assert ask(ALICE, LIVEBASH, "exec", now - 0.6, "hoopjump-6") is None
+    assert status(client, now - 0.6) == 5
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"user_id": "ALICE@x.io"}, {"connection": "liveBash"}, {"verb": "connect"}],
@@ -125,11 +137,18 @@ def test_session_that_ended_long_ago_does_not_confuse_a_long_one(gateway: Replay
     assert status(client, now - 3600.1) == 5
 
 
-@pytest.mark.parametrize("exit_code", [None, -1, 256])
+def test_command_that_a_signal_ended_has_the_status_that_ssh_gives(gateway: Replay, client: GatewayClient) -> None:
+    """The row says -1."""
+    now = time.time()
+    rows(gateway, row(now - 0.5, now - 0.1, -1))
+    assert status(client, now - 0.6) == 255
+
+
+@pytest.mark.parametrize("exit_code", [None, -2, 256])
 def test_row_without_a_usable_status_is_no_answer(
     gateway: Replay, client: GatewayClient, exit_code: int | None
 ) -> None:
-    """Only 0 to 255 is a status."""
+    """Only 0 to 255 is a status, and -1 for a signal."""
     now = time.time()
     rows(gateway, row(now - 0.5, now - 0.1, exit_code))
     assert status(client, now - 0.6) is None

@@ -141,6 +141,7 @@ class Session:
     review: Review | None = None
     events: list[tuple[float, str, str]] = field(default_factory=list)
     event_size: int = 0
+    correlation_id: str | None = None
     truncated: bool = False
 
     def end(self, exit_code: int) -> None:

@@ -176,10 +176,20 @@ class Gateway:
         """Remove a role."""
         self._change("DELETE", f"/api/connections/{name}", None)
 
-    def add_session(self, email: str, role: str, *, seconds: int, exit_code: int) -> None:
-        """Add the row of a session that lasted ``seconds`` and ended a minute ago."""
-        body = {"email": email, "role": role, "seconds": seconds, "exit_code": exit_code}
-        self._change("POST", "/dev/sessions", body)
+    def add_session(
+        self,
+        email: str,
+        role: str,
+        *,
+        seconds: int,
+        exit_code: int,
+        verb: str = "connect",
+        ago: int = 60,
+        correlation: str | None = None,
+    ) -> None:
+        """Add the row of a session that lasted ``seconds`` and ended so many seconds ``ago``."""
+        body = {"email": email, "role": role, "seconds": seconds, "exit_code": exit_code, "verb": verb, "ago": ago}
+        self._change("POST", "/dev/sessions", {**body, "correlation_id": correlation})
 
     def trust(self, authorities: Sequence[str]) -> None:
         """Replace the trusted CAs; every live SSH connection ends."""

@@ -62,9 +62,11 @@ async def _session(request: web.Request, _caller: Caller) -> web.Response:
     user, role = store.user_by("email", str(body["email"])), store.role_named(str(body["role"]))
     if user is None or role is None:
         return failure(404, "no such user or role")
-    row = caller_of_user(user).session(role, "connect")
+    row = caller_of_user(user).session(role, str(body["verb"]))
     row.end(int(body["exit_code"]))
-    row.start_date, row.end_date = (moment_in(-seconds) for seconds in (int(body["seconds"]) + 60, 60))
+    ago = int(body["ago"])
+    row.start_date, row.end_date = (moment_in(-seconds) for seconds in (int(body["seconds"]) + ago, ago))
+    row.correlation_id = body["correlation_id"]
     store.sessions.append(row)
     return answer({"id": row.id})
 

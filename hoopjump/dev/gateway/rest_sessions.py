@@ -33,6 +33,8 @@ async def _list(request: web.Request, caller: Caller) -> web.Response:
             rows = [row for row in rows if pattern.match(getattr(row, column))]
     if "review.status" in query:
         rows = [row for row in rows if row.review and row.review.status == query["review.status"]]
+    if "correlation_id" in query:
+        rows = [row for row in rows if row.correlation_id == query["correlation_id"]]
     if "start_date" in query:
         rows = [row for row in rows if row.start_date >= query["start_date"]]
     if "end_date" in query:

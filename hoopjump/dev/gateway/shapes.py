@@ -156,4 +156,5 @@ def session(store: Store, row: Session, *, with_script: bool) -> Json:
         "ai_analysis": None,
         "guardrails_info": None,
         "identity_type": "user",
+        **({"correlation_id": row.correlation_id} if row.correlation_id is not None else {}),
     }
