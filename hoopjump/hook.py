@@ -946,6 +946,10 @@ class Stream:
 
 REMARK, REMARK_END = b"\033[;m", b"\033[0m\n"  # without a terminal's colours
 REMARK_LIMIT = 16384
+# How the client says that the gateway has closed; without more where it did so in good order.
+NOTHING_TOLD = (b"rpc error: code = Canceled desc = context canceled", b"EOF")
+BROKEN = b"rpc error: code = Unavailable "
+CLOSED = (*NOTHING_TOLD, b"rpc error: code = Unknown ", BROKEN)
 
 
 class ClientStream(Stream):
@@ -997,6 +1001,7 @@ class Job:
         self.away = False  # nobody reads any more
         self.stopping = self.stopped = False
         self.lost_input = self.input_ended = False
+        self.broken = False  # the connection of the gateway's own client was cut
         self.orphaned = False  # it was ssh's own failure, perhaps, and the daemon that would know has gone
 
     def run(self) -> int:
@@ -1101,7 +1106,8 @@ class Job:
         """Tell what the gateway's own client said from what the command wrote.
 
         A command that fails is followed by its status, on stderr. Any other failure is the client's, status 1, and it
-        says which on stderr or, where it has no more connection to the gateway, on stdout.
+        says which on stderr or, where it has no more connection to the gateway, on stdout. There it also is when the
+        gateway closes before it has passed on how the command ended: of one that failed its status, else nothing.
         """
         output, errors = self.streams
         if not isinstance(output, ClientStream) or not isinstance(errors, ClientStream) or output.removed is not None:
@@ -1111,11 +1117,14 @@ class Job:
             lost = output.remark()
         output.removed, errors.removed = len(lost), len(own)
         text = (own or lost)[len(REMARK) : -len(REMARK_END)]
-        if text and text != b"exit status %d" % (self.status or 0):
+        told = text.rpartition(b"exit status ")[2]  # the agent's words before it are its own affair
+        if lost and text.startswith(CLOSED) and told.isdigit():
+            self.status = min(int(told[:4]), EX_LOST)
+        elif lost and text.startswith(CLOSED):
+            self.status = EX_LOST  # the daemon can ask for it
+            self.broken = text.startswith(BROKEN)
+        if text and told != b"%d" % (self.status or 0) and text not in NOTHING_TOLD:
             self.remarks = text.splitlines()
-        if lost and (b"code = Canceled" in lost or text == b"EOF"):
-            # The gateway has closed before the client had read the status, which the daemon can ask for.
-            self.status = EX_LOST
 
     def throttle(self) -> None:
         """Stop the program while a slow client leaves too much unread, and let it go on at half of that.
@@ -1182,7 +1191,7 @@ class Job:
         try:
             self.link.settimeout(left(end))
             told = [("v", b"%d" % VERSION), ("verb", b"status"), ("exit", b"%d" % status)]
-            if status == EX_LOST and not self.streams[1].complete():
+            if status == EX_LOST and (self.broken or not self.streams[1].complete()):
                 told.append(("broken", b"1"))
             self.link.sendall(encode(told))
             if self.away or self.signal:

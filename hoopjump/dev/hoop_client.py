@@ -3,14 +3,20 @@
 :func:`install` makes a program of it whose file cannot be read by who starts it. A script could not be: its
 interpreter has to read it. So it is a copy of the interpreter, which a ``.pth`` file (site) has import this one.
 
-Standard library only. Words in the input make it fail as the real one was seen to:
+Its words and statuses are those of the real one, with the real gateway and agent (1.148). What the agent says of a
+command that fails comes from a part of it that is not public; these are the words that were there when it was.
 
-- ``#canceled``: the gateway closes before the status has been read; an error on stdout, exit 1
-- ``#gone``: the same, but for good
+Standard library only. Words in the input have it end as the real one was seen to when the gateway closes before the
+status has been read, with an error on stdout, and 1:
+
+- ``#overtaken``: as the command ends; that is so with up to 6 of 100
+- ``#killed``: for a reason of its own
+- ``#gone``: for none
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +52,12 @@ def fail(text: str) -> NoReturn:
     os._exit(1)
 
 
+def ending(status: int) -> str:
+    """How the agent says that a command failed."""
+    how = f"exit status {status}" if status > 0 else f"signal: {signal.strsignal(-status)}".lower()
+    return f"failed executing command, reason={how}"
+
+
 def execute(role: str) -> NoReturn:
     """``hoop exec ROLE``."""
     data = b"" if os.isatty(0) else sys.stdin.buffer.read()
@@ -59,13 +71,17 @@ def execute(role: str) -> NoReturn:
         fail("rpc error: code = NotFound desc = connection not found")
     shell = {"PATH": "/usr/bin:/bin", "HOOP_CLIENT_PID": str(os.getpid())}
     status = subprocess.run(["/bin/bash"], input=data, env=shell, check=False).returncode
-    if "#canceled" in script:
+    if "#overtaken" in script and status:
+        fail(f"rpc error: code = Unknown desc = {ending(status)}")
+    if "#overtaken" in script:
         fail("rpc error: code = Canceled desc = context canceled")
+    if "#killed" in script:
+        fail("rpc error: code = Unknown desc = Access to connection has been denied\n  Reason: not today")
     if "#gone" in script:
-        fail("rpc error: code = Unavailable desc = the gateway is\ngone")
+        fail("rpc error: code = Unavailable desc = error reading from server: EOF")
     if status:
-        os.write(2, remark(f"exit status {status}").encode())
-    os._exit(status)
+        os.write(2, remark(ending(status)).encode())
+    os._exit(status if status >= 0 else 255)
 
 
 def connect(options: list[str]) -> NoReturn:
@@ -75,8 +91,12 @@ def connect(options: list[str]) -> NoReturn:
     if os.environ.get("TERM") != "dumb":
         fail("asks the terminal for its colours, and waits")
     given = dict(word.split("=", 1) for word in options if "=" in word)
+    os.write(1, "\033[?25l\r\033[K\r\u28fe connecting to gateway...\033[?25h\r\033[K".encode())
     shell = {"PATH": "/usr/bin:/bin", "PS1": "$ ", **given}
-    os._exit(subprocess.run(["/bin/bash", "--norc", "-i"], env=shell, check=False).returncode)
+    status = subprocess.run(["/bin/bash", "--norc", "-i"], env=shell, check=False).returncode
+    if status:
+        os.write(2, remark(ending(status)).encode())
+    os._exit(status if status >= 0 else 254)
 
 
 def main(words: list[str]) -> NoReturn:

@@ -20,7 +20,7 @@ from hoopjump.decision.presented import key_thumbprint
 from hoopjump.dev import accounts, hoop_client, programs
 from hoopjump.dev.bastion import Bastion, Place
 from hoopjump.dev.services import wait_for
-from tests.bastion.test_tokens import CA, Town, refused, settings
+from tests.bastion.town import CA, Files, Town, refused
 from tests.bastion.ways import status_of, typed
 from tests.cli.conftest import Run, hoopjump
 from tests.conftest import need_bastion
@@ -55,18 +55,21 @@ def town(place: Path, hoop: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         provider(tmp_path_factory.mktemp("provider")) as idp,
         provider(tmp_path_factory.mktemp("other")) as other,
     ):
-        configured = settings(idp, binding, place, session="optional")
-        configured["tokens"]["issuer"][0]["hand_on"] = True
+        files = Files(place)
+        files.write(idp, binding)
         ca_file = place / "other-ca.pem"
         ca_file.write_bytes(other.ca_file.read_bytes())
-        section = other.section(user_claim="email", user_attribute="email", ca_file=str(ca_file))
-        configured["tokens"]["issuer"].append(section)
-        configured["handoff"] = {"hoop": str(hoop), "grpc_url": "grpc://127.0.0.1:1"}
-        configured["handoff.roles"] = {"mybash": "hoop", "web1": "hoop"}
+        own, bound = files.issuers(idp)
+        foreign = other.section(user_claim="email", user_attribute="email", ca_file=str(ca_file))
+        configured: dict[str, dict[str, Any]] = {
+            "tokens": {"session": "optional", "issuer": [{**own, "hand_on": True}, bound, foreign]},
+            "handoff": {"hoop": str(hoop), "grpc_url": "grpc://127.0.0.1:1"},
+            "handoff.roles": {"mybash": "hoop", "web1": "hoop"},
+        }
         with Bastion(settings=configured) as bastion:
             there = [f"keys of {issuer} are there" for issuer in (idp.issuer, other.issuer, CA)]
             wait_for(lambda: all(line in bastion.daemon_log() for line in there), 30, "the first keys")
-            made = Town(bastion, idp, binding)
+            made = Town(bastion, idp, binding, files)
             made.other = other  # type: ignore[attr-defined]
             yield made
 
@@ -124,17 +127,72 @@ def test_binary_command_is_refused(town: Town) -> None:
 
 
 def test_errors_that_the_client_prints_on_stdout_come_on_stderr(town: Town) -> None:
-    """What the command wrote stays on stdout; the error is one's own, without escapes."""
-    done = run(town, "mybash", "printf begun; : '#gone'")
-    assert (done.returncode, done.stdout) == (1, b"begun")
-    assert done.stderr == b"hoop: rpc error: code = Unavailable desc = the gateway is\nhoop: gone\n"
+    """What the command wrote stays on stdout; the error is one's own, without escapes, and no status of the command."""
+    done = run(town, "mybash", "printf begun; : '#killed'")
+    assert (done.returncode, done.stdout) == (255, b"begun")
+    said = done.stderr.splitlines()
+    assert said[:2] == [
+        b"hoop: rpc error: code = Unknown desc = Access to connection has been denied",
+        b"hoop:   Reason: not today",
+    ]
+    assert b"(status-unknown, ref " in said[2]
+
+
+def test_a_connection_that_breaks_is_told_and_no_status_made_of_it(town: Town) -> None:
+    """The client ends with 1, as a command might; whether this one did its work is not known."""
+    done = run(town, "mybash", "echo begun; : '#gone'")
+    assert (done.returncode, done.stdout) == (255, b"begun\n")
+    assert done.stderr.startswith(b"hoop: rpc error: code = Unavailable desc = error reading from server: EOF\n")
+    assert b"(status-unknown, ref " in done.stderr
+
+
+def test_a_command_that_a_signal_ended(town: Town) -> None:
+    """It is said by which."""
+    done = run(town, "mybash", "echo begun; kill -9 $$")
+    assert (done.returncode, done.stdout) == (255, b"begun\n")
+    assert done.stderr.startswith(b"hoop: failed executing command, reason=signal: killed\n")
+
+
+def test_a_failed_commands_status_is_its_own_when_the_gateway_closes_early(town: Town) -> None:
+    """The client ends with 1, and says on stdout which status it was."""
+    done = run(town, "mybash", "printf out; printf err >&2; exit 3 # '#overtaken'")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"out", b"err")
 
 
 def test_a_lost_status_is_never_passed_off_as_one(town: Town) -> None:
     """The client ends with 1 when the gateway closes early; the gateway is asked, and here it does not know."""
-    done = run(town, "mybash", "echo whole; : '#canceled'")
+    done = run(town, "mybash", "echo whole; : '#overtaken'")
     assert (done.returncode, done.stdout) == (255, b"whole\n")
+    assert done.stderr.startswith(b"hoopjump: ")
     assert b"(status-unknown, ref " in done.stderr
+
+
+def test_a_lost_status_is_found_by_the_sessions_own_mark(town: Town, common_ground: Path) -> None:
+    """Of two commands of one user at once, each has the status of its own row, and nothing is said."""
+    go = common_ground / "go"
+    command = f"until [ -e {go} ]; do sleep 0.05; done; echo whole; : '#overtaken'"
+    argv = town.bastion.ssh_command("mybash", command, identity=town.bastion.certificate(), options=SEND)
+    env = {**os.environ, "HOOPJUMP_TOKEN": town.token()}
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    before = marks(town)
+
+    def begun() -> list[str] | None:
+        new = marks(town) - before
+        return sorted(new) if len(new) == 2 else None
+
+    with subprocess.Popen(argv, env=env, **pipes) as one, subprocess.Popen(argv, env=env, **pipes) as other:
+        for mark, status in zip(wait_for(begun, 60, "both sessions") or (), (0, 4), strict=True):
+            # They last as long as it takes us.
+            more: dict[str, Any] = {"seconds": 60, "ago": -60, "verb": "exec", "correlation": mark}
+            town.bastion.gateway.add_session(town.bastion.email("alice"), "mybash", exit_code=status, **more)
+        go.touch()
+        ended = [(*client.communicate(timeout=60), client.returncode) for client in (one, other)]
+    assert sorted(ended, key=lambda end: end[2]) == [(b"whole\n", b"", 0), (b"whole\n", b"", 4)]
+
+
+def marks(town: Town) -> set[str]:
+    """Those of all sessions so far."""
+    return {f"hoopjump-{event['ref']}" for event in town.bastion.audit() if event["kind"] == "session-started"}
 
 
 def test_other_roles_still_go_by_ssh(town: Town) -> None:
