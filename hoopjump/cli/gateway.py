@@ -18,7 +18,6 @@ from hoopjump.daemon.policy import read_authorities
 from hoopjump.decision.keys import KEY_TEXT_LIMIT, fingerprint, read_public_key
 from hoopjump.decision.wire import FormatError
 from hoopjump.errors import HoopjumpError
-from hoopjump.findings import Level
 from hoopjump.gateway import changes, checks, ssh_server
 from hoopjump.gateway.client import GatewayClient
 from hoopjump.gateway.models import SshServerReply
@@ -72,18 +71,7 @@ def check(ctx: click.Context, api_key: str | None, handoff_ca: Path | None, as_j
         user_cas=_or_error(lambda: _user_cas(config)), handoff_ca=_or_error(lambda: _authority(config, handoff_ca).blob)
     )
     findings = list(checks.run(client, config.gateway, local))
-    if as_json:
-        rows = [
-            {"level": item.level.value, "name": item.name, "text": item.text, "hint": item.hint} for item in findings
-        ]
-        output.result_json({"gateway": config.gateway.api_url, "findings": rows})
-    else:
-        for item in findings:
-            output.result(f"{output.level(item.level.value)}  {item.name}: {output.shown(item.text)}")
-            if item.hint:
-                output.result(f"      hint: {output.shown(item.hint)}")
-    if any(item.level is Level.FAILURE for item in findings):
-        ctx.exit(output.EXIT_FAILURE)
+    ctx.exit(output.findings(findings, {"gateway": config.gateway.api_url}, as_json))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 import click
 
 from hoopjump.errors import HoopjumpError
+from hoopjump.findings import Finding, Level
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -79,6 +80,19 @@ def level(name: str) -> str:
     """``ok``, ``warn`` or ``FAIL`` for the levels ok, warning and failure; of equal width."""
     word, colour = {"ok": ("ok  ", "green"), "warning": ("warn", "yellow"), "failure": ("FAIL", "red")}[name]
     return _coloured(word, colour, sys.stdout)
+
+
+def findings(found: Sequence[Finding], about: Mapping[str, str], as_json: bool) -> int:
+    """What a check came to; ``about`` says of what, in JSON. The exit status: 1 when anything failed."""
+    if as_json:
+        rows = [{"level": item.level.value, "name": item.name, "text": item.text, "hint": item.hint} for item in found]
+        result_json({**about, "findings": rows})
+    else:
+        for item in found:
+            result(f"{level(item.level.value)}  {item.name}: {shown(item.text)}")
+            if item.hint:
+                result(f"      hint: {shown(item.hint)}")
+    return EXIT_FAILURE if any(item.level is Level.FAILURE for item in found) else 0
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -12,12 +12,12 @@ import click
 from hoopjump.cli import daemon_socket, output
 from hoopjump.config import Config, DaemonSection, load
 from hoopjump.errors import HoopjumpError
-from hoopjump.findings import Finding, Level, failure, ok
+from hoopjump.findings import Finding, failure, ok
 from hoopjump.sshd.check import check as findings_of
 from hoopjump.sshd.check import forward_targets
 from hoopjump.sshd.effective import UNKNOWN_CLIENT, Connection
 from hoopjump.sshd.snippets import HOOK, render
-from hoopjump.sshd.versions import Version, installed, parse
+from hoopjump.sshd.versions import installed, parse
 
 _USUAL_SOCKET: Final = DaemonSection().socket
 _SSHD_OPTION = click.option(
@@ -137,9 +137,7 @@ def check_(  # noqa: PLR0917  # click hands every option over by its name
         )
     )
     findings.append(_daemon(config))
-    _print(findings, version, as_json)
-    if any(finding.level is Level.FAILURE for finding in findings):
-        ctx.exit(output.EXIT_FAILURE)
+    ctx.exit(output.findings(findings, {"openssh": str(version)}, as_json))
 
 
 def _daemon(config: Config) -> Finding:
@@ -148,16 +146,3 @@ def _daemon(config: Config) -> Finding:
     except daemon_socket.DaemonError as error:
         return failure("hoopjumpd", error.message, error.hint)
     return ok("hoopjumpd", f"answers on {config.daemon.socket}")
-
-
-def _print(findings: list[Finding], version: Version, as_json: bool) -> None:
-    if as_json:
-        rows = [
-            {"level": item.level.value, "name": item.name, "text": item.text, "hint": item.hint} for item in findings
-        ]
-        output.result_json({"openssh": str(version), "findings": rows})
-        return
-    for item in findings:
-        output.result(f"{output.level(item.level.value)}  {item.name}: {output.shown(item.text)}")
-        if item.hint:
-            output.result(f"      hint: {output.shown(item.hint)}")
