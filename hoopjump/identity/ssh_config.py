@@ -7,11 +7,11 @@ import os
 import re
 import shlex
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hoopjump.identity import private_files
 from hoopjump.identity.errors import IdentityError
 from hoopjump.identity.settings import LoginSettings
 
@@ -100,14 +100,4 @@ def carry_out(change: Change) -> None:
         mode, unchanged = 0o600, not change.before
     if not unchanged:
         raise IdentityError("config-unsafe", f"{path} has been changed meanwhile", "try again")
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(change.after)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    private_files.write(path, change.after, mode)
