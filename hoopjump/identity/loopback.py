@@ -34,8 +34,9 @@ class Loopback:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._started = False
+        self._over = False
         self._answer: Mapping[str, str] | None = None
-        self._server = _Server(("127.0.0.1", 0), self._reply)
+        self._server = _Server(("127.0.0.1", 0), self._reply, self._replied)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -90,23 +91,27 @@ class Loopback:
         if len(values) != len(pairs) or not hmac.compare_digest(values.get("state", "").encode(), self.state.encode()):
             return 400, "This is not the answer of the login that is under way."
         with self._lock:
-            if self._done.is_set():
+            if self._over:
                 return 410, "This login is over."
-            self._answer = values
-            self._done.set()
+            self._answer, self._over = values, True
         return 200, "Your answer has arrived. Go back to the terminal; this page can be closed."
 
     def _start(self, ticket: str) -> tuple[int, str]:
         if not hmac.compare_digest(ticket.encode(), self._ticket.encode()):
             return 404, "There is nothing here."
         with self._lock:
-            if self._done.is_set():
+            if self._over:
                 return 410, "This login is over."
             if self._started:
-                self._done.set()
+                self._over = True
                 return 410, "This page was opened before. The login has been stopped; start it again."
             self._started = True
         return 302, self._destination
+
+    def _replied(self, status: int) -> None:
+        """What ends a login is told the browser before the program goes on, and maybe ends."""
+        if status in (200, 410):
+            self._done.set()
 
 
 class _Server(ThreadingHTTPServer):
@@ -114,8 +119,13 @@ class _Server(ThreadingHTTPServer):
     # Threads that wait for a browser's idle connection must not hold up the end.
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], reply: Callable[[str | None, str], tuple[int, str]]) -> None:
-        self.reply = reply
+    def __init__(
+        self,
+        address: tuple[str, int],
+        reply: Callable[[str | None, str], tuple[int, str]],
+        replied: Callable[[int], None],
+    ) -> None:
+        self.reply, self.replied = reply, replied
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         super().__init__(address, _Handler)
 
@@ -141,6 +151,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status, what = self.server.reply(self.headers.get("Host"), self.path)
+        try:
+            self._show(status, what)
+        finally:
+            self.server.replied(status)
+
+    def _show(self, status: int, what: str) -> None:
         page = f"<!doctype html><meta charset=utf-8><title>hoopjump</title><p>{what}</p>\n" if status != 302 else ""
         body = page.encode()
         self.send_response_only(status)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -10,6 +12,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 import requests
 
+from hoopjump.identity import loopback
 from tests.hostile.tokens import forge
 from tests.identity.attempts import accepted, refused
 from tests.identity.conftest import Laptop, Somebody
@@ -109,6 +112,26 @@ def test_a_page_that_was_opened_twice_ends_the_login(laptop: Laptop, fake: FakeP
         assert requests.get(url, allow_redirects=False, timeout=30).status_code == 410
 
     assert refused(laptop, fake, Somebody(act=both)).code == "answer-forged"
+
+
+def test_the_browser_has_its_page_before_the_login_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the program may have ended, and the browser shows that it cannot connect."""
+    shown: list[int] = []
+    usual = loopback._Handler._show
+
+    def slowly(self: loopback._Handler, status: int, what: str) -> None:
+        time.sleep(0.3)
+        usual(self, status, what)
+        shown.append(status)
+
+    monkeypatch.setattr(loopback._Handler, "_show", slowly)
+    with loopback.Loopback() as listening:
+        answer = f"{listening.redirect_uri}?error=access_denied&state={listening.state}"
+        browser = threading.Thread(target=lambda: requests.get(answer, timeout=30), daemon=True)
+        browser.start()
+        assert listening.wait(60)["error"] == "access_denied"
+        assert shown == [200]
+        browser.join()
 
 
 def test_idle_connections_do_not_hold_up_the_login(laptop: Laptop, fake: FakeProvider) -> None:
