@@ -19,7 +19,7 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.errors import HoopjumpError
 from hoopjump.keys.files import Version, read_state, version, write_state
 
-FILE_LIMIT: Final = 256 * 1024  # far more than a thousand keys
+FILE_LIMIT: Final = 64 * 1024  # some hundreds of keys; a list of them must fit into an answer of the daemon
 DROPPED_KEYS: Final = "dropped-keys.json"
 _REPAIR: Final = "remove it, and drop the keys again with `hoopjump keys drop`"
 

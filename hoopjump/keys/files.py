@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from hoopjump.errors import HoopjumpError
 
@@ -27,7 +28,8 @@ def read(path: Path, limit: int) -> tuple[bytes, Version]:
 
     Raises :class:`OSError` for one that cannot be read and :class:`FileError` for all others.
     """
-    return _read(path, limit, {0, os.geteuid()})
+    with _opened(path) as file:
+        return _believed(file, path, limit, {0, os.geteuid()})
 
 
 def read_state(path: Path, limit: int) -> tuple[bytes, Version]:
@@ -35,23 +37,27 @@ def read_state(path: Path, limit: int) -> tuple[bytes, Version]:
 
     Root reads the files of every service.
     """
-    place = path.parent.stat()
-    if place.st_uid not in {0, os.geteuid()} and os.geteuid() != 0:
-        raise FileError(f"{path.parent}: belongs to uid {place.st_uid}")
-    if place.st_mode & 0o022:
-        raise FileError(f"{path.parent}: can be written by others", f"chmod go-w {path.parent}")
-    return _read(path, limit, {0, os.geteuid(), place.st_uid})
+    with _opened(path) as file:
+        place = path.parent.stat()
+        if place.st_uid not in {0, os.geteuid()} and os.geteuid() != 0:
+            raise FileError(f"{path.parent}: belongs to uid {place.st_uid}")
+        if place.st_mode & 0o022:
+            raise FileError(f"{path.parent}: can be written by others", f"chmod go-w {path.parent}")
+        return _believed(file, path, limit, {0, os.geteuid(), place.st_uid})
 
 
-def _read(path: Path, limit: int, owners: set[int]) -> tuple[bytes, Version]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(f"{path}: not a regular file")
-        if status.st_uid not in owners or status.st_mode & 0o022:
-            raise FileError(f"{path}: can be written by others", f"chown root {path}; chmod go-w {path}")
-        data = file.read(limit + 1)
+def _opened(path: Path) -> BinaryIO:
+    more = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | more))
+
+
+def _believed(file: BinaryIO, path: Path, limit: int, owners: set[int]) -> tuple[bytes, Version]:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise FileError(f"{path}: not a regular file")
+    if status.st_uid not in owners or status.st_mode & 0o022:
+        raise FileError(f"{path}: can be written by others", f"chown root {path}; chmod go-w {path}")
+    data = file.read(limit + 1)
     if len(data) > limit:
         raise FileError(f"{path}: larger than {limit} bytes")
     return data, version(status)

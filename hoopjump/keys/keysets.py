@@ -81,7 +81,6 @@ class KeySets:
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
         if kept is not None:
-            kept.forget_others(self._lines)
             for line in self._lines.values():
                 line.standing = kept.resume(line.section, clock())
         with self._lock:
@@ -162,6 +161,8 @@ class KeySets:
 
     def start(self, seconds: float) -> None:
         """Keep all keys fresh from now on, and wait at most ``seconds`` for the first answers."""
+        if self._kept is not None:
+            self._kept.forget_others(self._lines)
         waiting = [(line, line.standing.confirmed_at) for line in self._lines.values() if line.secret is None]
         for line, _ in waiting:
             name = f"keys of {line.section.issuer}"

@@ -291,6 +291,33 @@ def test_a_provider_may_be_away_for_as_long_as_its_keys_are_kept(town: Town) -> 
     assert town.ask("refresh")[town.provider.issuer]["state"] == "fresh"
 
 
+def test_a_bastion_that_restarts_while_the_provider_is_away_loses_nobody_a_login(town: Town) -> None:
+    """Nor does a restart let anybody in for longer: the keys whose time is over stay refused, and it is said why."""
+    bastion = town.bastion
+    here, there = Account(town.provider), Account(town.other)
+    unseen, too_late = here.token(), there.token()
+    bound = town.certified(here.token())
+    for provider in (town.provider, town.other):
+        provider.go_offline(3600)
+    town.ask("refresh")
+    bastion.restart_daemon()
+    assert town.ask("refresh")[town.provider.issuer]["state"] == "kept"
+    assert let_in(town.ssh(token=unseen))
+    assert let_in(run(bastion.ssh_command(*ECHO, identity=bound, options=("-J", "bastion"), host="gateway")))
+
+    wait_for(lambda: town.state(town.other) == "refused", 30, "the end of the keys")
+    refused(town.ssh(token=too_late), "token-keys-unavailable")
+    bastion.kill_daemon()
+    assert town.ask("refresh")[town.other.issuer]["state"] == "refused"
+    refused(town.ssh(token=too_late), "token-keys-unavailable")
+    assert let_in(town.ssh(token=unseen))
+
+    for provider in (town.provider, town.other):
+        provider.go_offline(0)
+    wait_for(lambda: let_in(town.ssh(token=too_late)), 60, "the provider that is back")
+    assert town.ask("refresh")[town.provider.issuer]["state"] == "fresh"
+
+
 # -- Keys change -----------------------------------------------------------------------------------------------------
 
 

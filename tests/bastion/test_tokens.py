@@ -217,6 +217,7 @@ def test_a_dropped_key_lets_nobody_in_until_that_is_taken_back(town: Town, capsy
     # The login of a moment ago may not have ended yet; it is told of then.
     assert (status, err.splitlines()[0]) == (0, f"hoopjump: the key binding of {CA} is refused from now on")
     assert "dropped" in keys("list")[1]
+    town.bastion.restart_daemon()
     assert keys("refresh")[0] == 0
     refused(town.ssh(*ECHO, identity=identity), "token-key-dropped")
     assert keys("drop", "binding", "--undo")[0] == 0

@@ -225,11 +225,11 @@ def test_a_drop_that_cannot_be_written_down_counts_until_the_service_ends(
 def test_the_list_has_an_end_and_says_so(directory: Path) -> None:
     """What is on it stays, and there is room again for what is taken back."""
     dropped = DroppedKeys(directory)
-    many = frozenset(Dropped("https://idp.example.com", f"key-{number}", "x" * 43) for number in range(1500))
+    many = frozenset(Dropped("https://idp.example.com", f"key-{number}", "x" * 43) for number in range(300))
     dropped.add(many)
     with pytest.raises(HoopjumpError, match="the list is full") as caught:
         dropped.add(frozenset({Dropped("https://idp.example.com", "x" * FILE_LIMIT, "")}))
     assert "--undo" in caught.value.hint
     assert DroppedKeys(directory).current() == dropped.current() == many
     assert (directory / DROPPED_KEYS).stat().st_size < FILE_LIMIT
-    assert len(json.loads((directory / DROPPED_KEYS).read_text())) == 1500
+    assert len(json.loads((directory / DROPPED_KEYS).read_text())) == 300

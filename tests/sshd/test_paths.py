@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,7 +12,14 @@ import pytest
 
 from hoopjump.findings import Level
 from hoopjump.sshd.host import check_account, check_processes_visible, check_unlocked
-from hoopjump.sshd.paths import check_ca_file, check_hook, check_readable, check_revocation_list, unsafe
+from hoopjump.sshd.paths import (
+    check_ca_file,
+    check_hook,
+    check_keys_directory,
+    check_readable,
+    check_revocation_list,
+    unsafe,
+)
 
 OWNERS = frozenset({0, os.getuid()})
 
@@ -217,3 +225,21 @@ def look_as_nobody(file: Path) -> None:
     assert (finding.text, finding.hint) == (f"{file}: nobody cannot read it", f"chmod a+r {file}")
     (finding,) = check_readable("nobody-of-this-name", [file])
     assert finding.level is Level.FAILURE
+
+
+def test_the_directory_of_keys_must_be_the_daemons_alone(tmp_path: Path) -> None:
+    """Else nothing in it is believed; without it a drop ends with the daemon."""
+    me, place = pwd.getpwuid(os.getuid()).pw_name, tmp_path / "keys"
+    missing = check_keys_directory(place, me)
+    assert (missing.level, "outlast a restart" in missing.text) == (Level.WARNING, True)
+    assert "StateDirectory=" in missing.hint
+    place.mkdir(mode=0o755)
+    assert check_keys_directory(place, me).level is Level.OK
+    other = next(entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != os.getuid())
+    for user in (other, "nobody-of-this-name"):
+        assert f"is not {user}'s alone" in check_keys_directory(place, user).text
+    place.chmod(0o775)
+    assert check_keys_directory(place, me).level is Level.FAILURE
+    place.rmdir()
+    place.touch(mode=0o600)
+    assert check_keys_directory(place, me).level is Level.FAILURE
