@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +54,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1)
+            near = importlib.import_module("difflib").get_close_matches(args[0], COMMANDS, n=1)
             suggestion = f"; did you mean `{near[0]}`?" if near else ""
             raise click.UsageError(f"no such command `{output.shown(args[0])}`{suggestion}", ctx)
         return super().resolve_command(ctx, args)
