@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shlex
 import shutil
-import subprocess
 import sys
 import time
-import webbrowser
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from hoopjump.cli import output
+from hoopjump.cli import browser, output
 from hoopjump.cli.login import OPTIONS
 from hoopjump.decision.moments import moment_text
 from hoopjump.errors import HoopjumpError
@@ -29,32 +25,21 @@ from hoopjump.identity.logout import log_out
 from hoopjump.identity.settings import LoginSettings, read_settings
 from hoopjump.identity.state import Places, default_settings
 
-_DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-
 
 class _Prompt:
     """What a person must do goes to stderr, quiet or not."""
 
-    def __init__(self, browser: str | None) -> None:
-        self._browser = browser
+    def __init__(self, named: str | None) -> None:
+        self._browser = named
 
     def can_browse(self) -> bool:
         """Whether a browser of a desktop, or one that was named, can be started."""
-        return bool(self._browser) or sys.platform == "darwin" or any(os.environ.get(name) for name in _DISPLAYS)
+        return browser.can_browse(self._browser)
 
     def page(self, url: str) -> None:
         """Open the page, and say where it is, since browsers fail silently."""
         output.say(f"log in here, in a browser on this machine: {url}")
-        if self._browser:
-            subprocess.Popen(
-                [*shlex.split(self._browser), url],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        elif self.can_browse():
-            webbrowser.open(url)
+        browser.open_page(self._browser, url)
 
     def invitation(self, invitation: Invitation) -> None:
         """Show where to type what."""

@@ -59,11 +59,37 @@ def test_the_browser_variable_is_heeded(laptop: Laptop, provider: Provider, monk
     """As every program that opens pages does."""
     laptop.configure(provider.issuer)
     monkeypatch.setenv("BROWSER", f"{browser()} %s")
-    # webbrowser remembers what it has found.
-    done = subprocess.run(
-        [sys.executable, "-m", "hoopjump.cli.main", "login"], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    said = laptop.hoopjump("login")
+    assert said.status == 0, said.err
+
+
+def test_a_desktops_browser_is_not_waited_for_nor_heard(
+    laptop: Laptop, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays open and talks on stdout, where HOOPJUMP_TOKEN=$(hoopjump login --token) would have it."""
+    laptop.configure(provider.issuer)
+    script, closed = tmp_path / "browser", tmp_path / "closed"
+    waiting = f"while [ ! -e {closed} ]; do sleep 0.1; done"
+    script.write_text(f'#!/bin/sh\necho Opening in existing browser session.\n{browser()} "$@"\n{waiting}\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(script))
+    monkeypatch.setenv("DISPLAY", ":none")
+    argv = [sys.executable, "-m", "hoopjump.cli.main", "login", "--quiet", "--token"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    finally:
+        closed.touch()
+    assert (done.returncode, done.stdout) == (0, f"{laptop.stored()['id_token']}\n"), done.stderr
+
+
+@pytest.mark.parametrize("command", ["no-such-browser", "browser 'with one quote"])
+def test_a_browser_that_is_none_is_said_so(laptop: Laptop, provider: Provider, command: str) -> None:
+    """At once, and not when nobody has logged in in time."""
+    laptop.configure(provider.issuer)
+    said = laptop.hoopjump("login", "--browser", command)
+    assert said.status == 1
+    assert command in said.err
+    assert "unforeseen" not in said.err
 
 
 def test_no_argv_holds_more_than_a_page_of_this_machine(laptop: Laptop, provider: Provider, tmp_path: Path) -> None:
