@@ -18,9 +18,16 @@ def ca() -> None:
     """Make a certification authority for users."""
 
 
-@ca.command()
+@ca.command(epilog="Example: hoopjump ca create user_ca")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--type", "kind", type=click.Choice(signing_key.KINDS), default="ed25519", show_default=True)
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(signing_key.KINDS),
+    default="ed25519",
+    show_default=True,
+    help="The kind of key.",
+)
 @click.option("--comment", default="hoopjump user CA", show_default=True, help="The comment of the public key.")
 @click.option("--no-passphrase", is_flag=True, help="Do not ask for a passphrase; the key lies open in the file.")
 @click.option("--force", is_flag=True, help="Replace files that are there. The old key is lost.")

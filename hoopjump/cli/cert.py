@@ -24,7 +24,8 @@ from hoopjump.decision.certificate import (
 from hoopjump.decision.moments import moment_text
 from hoopjump.errors import HoopjumpError
 
-_FLAW_LIST = "\b\nFlaws:\n" + "\n".join(f"  {name:26} {flaw.text}" for name, flaw in FLAWS.items())
+_EXAMPLE = "Example: hoopjump cert issue --ca user_ca --principal alice@example.com --valid 8h id_ed25519.pub"
+_FLAW_LIST = f"{_EXAMPLE}\n\n\b\nFlaws:\n" + "\n".join(f"  {name:26} {flaw.text}" for name, flaw in FLAWS.items())
 
 
 @click.group()
@@ -32,7 +33,7 @@ def cert() -> None:
     """Issue and inspect OpenSSH certificates."""
 
 
-@cert.command()
+@cert.command(epilog="Example: hoopjump cert inspect id_ed25519-cert.pub")
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

@@ -37,7 +37,7 @@ from hoopjump.keys.keysets import KeySets
 _HEAD = ("time", "kind", "ref", "trace")
 
 
-@click.command()
+@click.command(epilog="Example: hoopjump explain 5s43rc6s")
 @click.argument("ref", required=False)
 @click.option("--certificate", metavar="FILE", help="Decide about this certificate now (`-`: stdin).")
 @click.option("--account", metavar="NAME", help="With --certificate: the login account.  [default: the first shared]")

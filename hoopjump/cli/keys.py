@@ -31,7 +31,7 @@ def keys() -> None:
     """
 
 
-@keys.command("list")
+@keys.command("list", epilog="Example: hoopjump keys list")
 @_CA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -46,7 +46,7 @@ def list_(ctx: click.Context, of_ca: bool, as_json: bool) -> None:
     _show(_of_ca(ctx).rows() if of_ca else _ask(ctx, "list")["issuers"], as_json)
 
 
-@keys.command()
+@keys.command(epilog="Example: hoopjump keys refresh")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def refresh(ctx: click.Context, as_json: bool) -> None:
@@ -60,7 +60,7 @@ def refresh(ctx: click.Context, as_json: bool) -> None:
         ctx.exit(output.EXIT_FAILURE)
 
 
-@keys.command()
+@keys.command(epilog="Example: hoopjump keys drop --end-logins 2026-11")
 @click.argument("kid")
 @_CA_OPTION
 @click.option("--end-logins", is_flag=True, help="End the logins that tokens of the key have let in.")

@@ -58,7 +58,7 @@ def krl() -> None:
     """Revoke certificates: key revocation lists for sshd."""
 
 
-@krl.command()
+@krl.command(epilog="Example: hoopjump krl create /etc/hoopjump/revoked.krl")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_names_what
 @click.option("--force", is_flag=True, help="Replace a list that is there; what it revoked is revoked no more.")
@@ -78,7 +78,7 @@ def create(  # noqa: PLR0917  # click hands every option over by its name
     output.result(str(file))
 
 
-@krl.command()
+@krl.command(epilog="Example: hoopjump krl add /etc/hoopjump/revoked.krl --certificate id_ed25519-cert.pub")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_names_what
 def add(
@@ -97,7 +97,7 @@ def add(
     output.result(str(file))
 
 
-@krl.command()
+@krl.command(epilog="Example: hoopjump krl show /etc/hoopjump/revoked.krl")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def show(file: Path) -> None:
     """Print what the list FILE revokes."""

@@ -95,7 +95,7 @@ def login(if_needed: bool, quiet: bool, **given: Any) -> None:  # noqa: ANN401 -
     _steps().login(places, _steps().Wishes(if_needed=if_needed, quiet=quiet, **wishes))
 
 
-@click.command()
+@click.command(epilog="Example: hoopjump logout")
 @_identity
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def logout(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
@@ -107,7 +107,7 @@ def logout(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's optio
     _steps().logout(_places(given), as_json)
 
 
-@click.command()
+@click.command(epilog="Example: hoopjump whoami")
 @_identity
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def whoami(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options

@@ -18,7 +18,7 @@ def logins() -> None:
     """Who is logged in; end a login."""
 
 
-@logins.command("list")
+@logins.command("list", epilog="Example: hoopjump logins list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with everything that is known.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
@@ -74,7 +74,7 @@ def _span(seconds: float) -> str:
     return f"{whole}s"
 
 
-@logins.command()
+@logins.command(epilog="Example: hoopjump logins end 5s43rc6s")
 @click.argument("login")
 @click.pass_context
 def end(ctx: click.Context, login: str) -> None:

@@ -30,7 +30,7 @@ def sshd() -> None:
     """The sshd in front: its block of configuration, and the proof of it."""
 
 
-@sshd.command("render")
+@sshd.command("render", epilog="Example: hoopjump sshd render > /etc/ssh/sshd_config.d/50-hoopjump.conf")
 @click.option("--version", "release", metavar="X.Y", help="OpenSSH release.  [default: that of the installed sshd]")
 @_SSHD_OPTION
 @click.option("--match", metavar="CRITERIA", help="Which logins are hoopjump's.  [default: User and the accounts]")
@@ -91,9 +91,17 @@ def _program(given: Path | None) -> Path:
     return Path(found)
 
 
-@sshd.command("check")
+@sshd.command("check", epilog="Example: hoopjump sshd check")
 @click.option("--user", "users", multiple=True, metavar="NAME", help="A hoopjump account.  [default: the shared ones]")
-@click.option("--admin", "administrators", multiple=True, default=("root",), show_default=True, metavar="NAME")
+@click.option(
+    "--admin",
+    "administrators",
+    multiple=True,
+    default=("root",),
+    show_default=True,
+    metavar="NAME",
+    help="An account that must be left alone.",
+)
 @click.option("--config-file", type=click.Path(path_type=Path), metavar="FILE", help="sshd_config, if not the usual.")
 @_SSHD_OPTION
 @click.option("--addr", default=UNKNOWN_CLIENT, show_default=True, help="Client address to ask for (Match Address).")

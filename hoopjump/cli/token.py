@@ -47,7 +47,9 @@ token.add_command(verify_command)
 
 @token.command(epilog="Example: hoopjump token keygen --algorithm ES256 key")
 @click.argument("file", type=_PATH)
-@click.option("--algorithm", type=click.Choice(KINDS), default="EdDSA", show_default=True)
+@click.option(
+    "--algorithm", type=click.Choice(KINDS), default="EdDSA", show_default=True, help="What it will sign with."
+)
 @click.option("--force", is_flag=True, help="Replace files that are there. The old key is lost.")
 def keygen(file: Path, algorithm: str, force: bool) -> None:
     """Make a key that signs tokens.
