@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from hoopjump.atomic import replacing
 from hoopjump.errors import HoopjumpError
 
 PRIVATE: Final = 0o600
@@ -74,30 +73,11 @@ def refuse_existing(*paths: Path) -> None:
 
 
 def write(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
-    """Write a file whole: a temporary one beside it, on disk, then put in place in one step.
-
-    Without ``replace`` an existing ``path`` stays as it is and is a :class:`FileError`, also when it appears at the
-    last moment. The mode holds from the first byte on.
-    """
+    """Write a file whole or not at all; without ``replace`` an existing one stays, and is a :class:`FileError`."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise FileError(f"{path.parent}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
+        with replacing(path, mode, anew=not replace) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            temporary.replace(path)
-        else:
-            path.hardlink_to(temporary)
     except FileExistsError:
         raise FileError(f"{path}: is there already", "--force replaces it") from None
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()

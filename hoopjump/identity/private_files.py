@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from hoopjump.atomic import replacing
 from hoopjump.identity.errors import IdentityError
 
 LIMIT: Final = 256 * 1024
@@ -58,18 +59,8 @@ def read(path: Path) -> bytes | None:
 
 def write(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all, in place of what is there, be that a link."""
-    # As tempfile does it, which takes longer to load than all else that a login still good needs.
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, mode) as file:
+        file.write(data)
 
 
 @contextlib.contextmanager
