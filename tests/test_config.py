@@ -26,6 +26,11 @@ def test_smallest_configuration_has_the_documented_defaults() -> None:
     ("text", "message", "hint"),
     [
         (GOOD + "\n[sshd]\nhook_usr = 'x'\n", "f:6: unknown key `sshd.hook_usr`", "did you mean `hook_user`?"),
+        (
+            GOOD + "[audit]\n" + "x" * 5000 + " = 1\n",
+            f"f:5: unknown key `audit.{'x' * 80}...`",
+            "known here: file, log",
+        ),
         (GOOD.replace("gateway]", "gatway]"), "f:1: unknown key `gatway`", "did you mean `gateway`?"),
         (
             "",

@@ -37,7 +37,10 @@ def written(value: object) -> str:
 
 def shortened(value: object) -> str:
     """A value as in :func:`written`, cut where it is longer than a line wants."""
-    text = written(value)
+    return _cut(written(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}..."
 
 
@@ -47,7 +50,7 @@ def dotted(where: Place) -> str:
 
 
 def _part(name: str) -> str:
-    return name if _BARE.fullmatch(name) else written(name)
+    return _cut(name if _BARE.fullmatch(name) else written(name))
 
 
 def value_at(data: Any, where: Place) -> Any:  # noqa: ANN401  # anything may stand in the file

@@ -115,7 +115,7 @@ def parse_key_set(data: bytes) -> KeySet:
 def parse_key(members: Mapping[str, Any]) -> Key:
     """Read one public key; what is wrong with it becomes its ``flaw``."""
     kid = members.get("kid")
-    if kid is not None and type(kid) is not str:
+    if "kid" in members and type(kid) is not str:
         return Key(None, _kind(members), "", None, frozenset(), Reason.TOKEN_KEY_UNFIT, "`kid` is not text")
     kind, print_, primitive = _kind(members), "", None
     try:
@@ -202,6 +202,8 @@ def _permitted(members: Mapping[str, Any], kind: str) -> frozenset[str]:
         operations = members["key_ops"]
         if type(operations) is not list or "verify" not in operations:
             raise _FlawError("its `key_ops` do not include verify")
+        if any(type(one) is not str or operations.count(one) > 1 for one in operations):
+            raise _FlawError("its `key_ops` are not words, each once")
     if "alg" not in members:
         return _ALGORITHMS[kind]
     # RFC 9864 calls EdDSA with this curve Ed25519.

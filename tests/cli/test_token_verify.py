@@ -155,6 +155,8 @@ UNNAMED = forge.token(None, '{"alg":"EdDSA"}')
         ([ED, {**OTHER, "kid": "ed"}], GOOD, "token-key-repeated"),
         ([ED, {**UNKNOWN, "kid": "ed"}], GOOD, "token-key-repeated"),
         ([OTHER], GOOD, "token-key-unknown"),
+        ([{**ED, "kid": None}], UNNAMED, "token-key-unfit"),
+        ([{**ED, "kid": 1}], GOOD, "token-key-unfit"),
         ([{**ED, "d": "AAAA"}], GOOD, "token-key-unfit"),
         ([{**ED, "alg": "ES256"}], GOOD, "token-key-unfit"),
         ([{**ED, "x": OTHER["x"]}], GOOD, "token-bad-signature"),
