@@ -19,7 +19,7 @@ from hoopjump.identity.tokens import Tokens
 SERVICE: Final = "hoopjump"
 
 # A keyring that does not answer at once asks to be unlocked, maybe on a screen that nobody looks at.
-_SOON: Final = 1.0
+_SOON: Final = 2.0
 _UNLOCK_SECONDS: Final = 30
 
 _UNLOCK: Final = 'unlock it (a login at the desktop does), or set store = "file"'
