@@ -883,14 +883,15 @@ class Stream:
         return posix.fstat(self.file).st_size
 
     def held_back(self) -> int:
-        """How many bytes at the end, from the start of a line on, are the epilogue or the begin of it."""
+        """How many bytes at the end are the epilogue, or the begin of it from the start of a line on."""
         size = self.seen
         start = max(self.sent, size - len(self.epilogue))
         tail = posix.pread(self.file, size - start, start) if start < size else b""
         for length in range(len(tail), 0, -1):
             if self.epilogue.startswith(tail[-length:]):
                 before = size - length - 1
-                return length if before < 0 or posix.pread(self.file, 1, before) == b"\n" else 0
+                whole = length == len(self.epilogue)  # a command need not end its last line
+                return length if whole or before < 0 or posix.pread(self.file, 1, before) == b"\n" else 0
         return 0
 
     def relay(self, ended: bool) -> bool:

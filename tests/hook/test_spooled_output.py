@@ -150,14 +150,15 @@ def test_every_byte_is_out_before_the_status(hook: Hook, mark: Path) -> None:
         (r"error\nclosed.\r\n", "error\n"),
         (r"closed.\r\nerror\n", "closed.\r\nerror\n"),
         (r"closed.\r\nclosed.\r\n", "closed.\r\n"),
-        (r"it closed.\r\n", "it closed.\r\n"),
+        (r"errorclosed.\r\n", "error"),
+        (r"errorclosed.\r", "errorclosed.\r"),
         (r"clo", "clo"),
         (r"error\nclosed.\r", "error\nclosed.\r"),
         (r"error", "error"),
     ],
 )
 def test_last_line_of_ssh_itself_is_left_out(hook: Hook, written: str, read: str) -> None:
-    """Only as a whole line, only at the very end, and only on stderr."""
+    """Only the whole of it, only at the very end, and only on stderr; a command need not end its last line."""
     script = f"printf '{written}'; printf '{written}' >&2"
     with hook.serving(spool("none"), program("/bin/sh", "-c", script, epilogue="closed.\r\n")):
         done = hook.run("session")
