@@ -17,6 +17,7 @@ from hoopjump.decision.certificate import (
 )
 from hoopjump.decision.keys import read_public_key
 from hoopjump.decision.possession import Statement
+from hoopjump.decision.reasons import Reason
 from hoopjump.identity import agent, private_files
 from hoopjump.identity.errors import IdentityError
 from hoopjump.identity.http import Http, Reply
@@ -28,6 +29,7 @@ from hoopjump.identity.tokens import Tokens
 PATH: Final = "/ssh/certificates"
 # What a proxy says by itself when the one behind it is away, or too many ask.
 _AWAY: Final = (429, 502, 503, 504)
+_REPLAYED: Final = Reason.PROOF_REPLAYED.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +43,29 @@ class Issued:
 def ask(http: Http, settings: LoginSettings, tokens: Tokens, key: Key) -> Issued:
     """Have a key certified; raises :class:`IdentityError`."""
     assert settings.ca_url is not None
-    moment, token = int(time.time()), tokens.chosen(settings)
-    request: dict[str, Any] = {
-        "token": token,
-        "public_key": " ".join(key.line.split()[:2]),
-        "proof": key.sign(Statement(settings.ca_url, moment, token.encode()).text()),
-        "time": moment,
-        "embed_token": settings.embed_token,
-    }
-    reply = http.post_json(settings.ca_url + PATH, request)
+    reply = _request(http, settings, settings.ca_url, tokens.chosen(settings), key)
+    if (reply.members or {}).get("reason") == _REPLAYED:
+        # Another login of this key and token was made in this second; the next one has another statement.
+        time.sleep(1 - time.time() % 1)
+        reply = _request(http, settings, settings.ca_url, tokens.chosen(settings), key)
     if reply.status != 200:
         raise _refusal(reply, settings.ca_url)
     line = (reply.members or {}).get("certificate")
     if type(line) is not str:
         raise IdentityError("ca-malformed", f"{settings.ca_url} answers without a certificate", "is it a hoopjump-ca?")
     return Issued(_checked(line, key), line.strip())
+
+
+def _request(http: Http, settings: LoginSettings, url: str, token: str, key: Key) -> Reply:
+    moment = int(time.time())
+    request: dict[str, Any] = {
+        "token": token,
+        "public_key": " ".join(key.line.split()[:2]),
+        "proof": key.sign(Statement(url, moment, token.encode()).text()),
+        "time": moment,
+        "embed_token": settings.embed_token,
+    }
+    return http.post_json(url + PATH, request)
 
 
 def keep(settings: LoginSettings, issued: Issued, key: Key) -> None:

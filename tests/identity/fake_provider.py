@@ -43,6 +43,7 @@ class FakeProvider:
         self.redirect: Callable[[Form], Mapping[str, str]] = lambda right: right
         self.certificate: Callable[[CertificateSpec], str] = self.certified
         self.ca_refusal: tuple[int, Mapping[str, Any]] | None = None
+        self.replays = 0  # so many requests are told that their proof was used before
         self.asked: list[tuple[str, Form]] = []
         self.certificates_asked: list[dict[str, Any]] = []
         self.ca = PrivateKeySigner(Ed25519PrivateKey.generate())
@@ -145,6 +146,8 @@ class FakeProvider:
 
     def _certify(self, request: dict[str, Any]) -> tuple[int, object]:
         self.certificates_asked.append(request)
+        if len(self.certificates_asked) <= self.replays:
+            return 403, {"reason": "proof-replayed", "sentence": "The proof was used.", "ref": "0a1b2c3d"}
         if self.ca_refusal is not None:
             return self.ca_refusal
         now = int(time.time())

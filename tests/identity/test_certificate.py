@@ -261,6 +261,18 @@ def test_a_refusal_of_hoopjump_ca_is_told_with_its_reference(laptop: Laptop, fak
     assert refused_keeping_tokens(laptop, fake, keep="file") == "provider-unreachable"
 
 
+def test_a_proof_that_another_login_of_this_second_has_used_is_made_anew(laptop: Laptop, fake: FakeProvider) -> None:
+    """Of a later second, so that it is another one; once, whoever goes on saying so."""
+    fake.replays = 1
+    accepted(laptop, fake, ca_url=fake.issuer, keep="file")
+    first, second = fake.certificates_asked
+    assert first["time"] < second["time"]
+    assert first["proof"] != second["proof"]
+    fake.replays = 9
+    assert refused_keeping_tokens(laptop, fake, keep="file") == "ca-refused"
+    assert len(fake.certificates_asked) == 4
+
+
 def test_a_private_key_in_the_way_of_keep_agent_is_left_alone(laptop: Laptop, fake: FakeProvider, agent: Path) -> None:
     """A public key of another one beside it would only confuse."""
     key = laptop.home / ".ssh" / "hoopjump"
