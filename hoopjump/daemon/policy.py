@@ -74,8 +74,7 @@ def read_authorities(path: Path) -> frozenset[bytes]:
     A line that is no key is passed over with a warning, together with all after it: auth2-pubkey.c user_cert_trusted_ca
     stops there, and no more shall be trusted here than there. Raises :class:`OSError` and :class:`ConfigError`.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC | os.O_NONBLOCK)) as file:
         data = file.read(AUTHORITIES_LIMIT + 1)
     if len(data) > AUTHORITIES_LIMIT:
         raise ConfigError(f"{path}: larger than {AUTHORITIES_LIMIT} bytes")

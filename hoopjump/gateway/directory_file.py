@@ -37,17 +37,15 @@ class DirectoryFile:
         """Subject and address of a lower-case UUID; raises :class:`ConfigError` with file and line."""
         with self._lock:
             try:
-                # Also a FIFO must not hold up a login.
-                descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+                with open(self._path, "rb", opener=_open) as file:
+                    status = os.fstat(file.fileno())
+                    seen = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+                    if seen != self._seen:
+                        self._check(status)
+                        self._rows = parse(file.read(_LIMIT), str(self._path))
+                        self._seen = seen
             except OSError as error:
                 raise ConfigError(f"{self._path}: {error.strerror}") from error
-            with os.fdopen(descriptor, "rb") as file:
-                status = os.fstat(descriptor)
-                seen = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-                if seen != self._seen:
-                    self._check(status)
-                    self._rows = parse(file.read(_LIMIT), str(self._path))
-                    self._seen = seen
             return self._rows.get(user_id)
 
     def _check(self, status: os.stat_result) -> None:
@@ -58,6 +56,11 @@ class DirectoryFile:
                 f"{self._path}: whoever writes this file decides who is who: it must belong to {os.geteuid()} or root",
                 f"chmod go-w {self._path}",
             )
+
+
+def _open(name: str, flags: int) -> int:
+    """Also a FIFO must not hold up a login."""
+    return os.open(name, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def parse(data: bytes, name: str) -> Rows:

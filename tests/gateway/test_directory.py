@@ -296,6 +296,16 @@ def test_directory_file_that_others_may_write_is_refused(gateway: Replay, tmp_pa
     assert "decides who is who" in answer.detail
 
 
+def test_a_directory_in_the_directory_files_place_is_said_so_and_costs_no_descriptor(
+    gateway: Replay, tmp_path: Path
+) -> None:
+    """Each login asks again, and the daemon lives long."""
+    answer = ask(gateway, "user_id", ALICE_ID, directory_file=tmp_path)
+    assert isinstance(answer, Unavailable)
+    assert "Is a directory" in answer.detail
+    assert tmp_path not in [path.resolve() for path in Path("/proc/self/fd").iterdir()]
+
+
 def test_user_id_without_a_source_is_a_configuration_error(gateway: Replay) -> None:
     """The REST API shows no internal UUID, which is said at start rather than at each login."""
     with pytest.raises(ConfigError):
