@@ -204,7 +204,8 @@ def _block(settings: LoginSettings, places: Places, *, needed: bool) -> str | No
     if not settings.hosts and not needed:
         return None
     found = shutil.which("hoopjump")
-    command = ["hoopjump"] if found else [sys.executable, "-m", "hoopjump.cli.main"]
+    # ssh starts it wherever the person is: no module of that directory is to be loaded.
+    command = ["hoopjump"] if found else [sys.executable, "-P", "-m", "hoopjump.cli.main"]
     command += ["login", "--quiet", "--if-needed"]
     if places.settings != default_settings():
         command += ["--settings", str(places.settings.absolute())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -198,6 +199,25 @@ def test_a_plain_login_prints_the_block_until_it_is_there(laptop: Laptop, fake: 
     assert "login --quiet --if-needed" in said.out
     laptop.hoopjump("login", "--if-needed", "--install", "--yes")
     assert laptop.hoopjump("login", "--device").out == ""
+
+
+def test_ssh_loads_nothing_of_the_directory_it_is_started_in(
+    laptop: Laptop, fake: FakeProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where `hoopjump` is in no directory of PATH, so that the block names the interpreter."""
+    logged_in(laptop, fake)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    path = laptop.home / ".ssh" / "config"
+    assert laptop.hoopjump("login", "--if-needed", "--install", "--yes").status == 0
+    found = re.search(r'^Match host bastion exec "(.*)"$', path.read_text(), re.MULTILINE)
+    assert found is not None
+    assert found[1].startswith(sys.executable)
+    cloned = tmp_path / "cloned"
+    cloned.mkdir()
+    for module in ("click", "json", "hoopjump"):
+        (cloned / f"{module}.py").write_text("raise SystemExit(77)\n")
+    done = subprocess.run(["/bin/sh", "-c", found[1]], cwd=cloned, capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_install_asks_and_takes_no_for_an_answer(laptop: Laptop, fake: FakeProvider) -> None:
