@@ -64,10 +64,10 @@ class HoopClient:
     name: Final = "hoop"  # of no login: what it did before a restart of the daemon cannot be known
     used: Final = True
 
-    def __init__(self, start: hoop_cli.Start, correlation: str) -> None:
+    def __init__(self, start: hoop_cli.Start) -> None:
         self.argv: Final = start.argv
         self.environment: Final = start.environment
-        self.correlation: Final = correlation
+        self.correlation: Final = start.correlation
 
     def leave(self) -> None:
         """Nothing is held for it."""
@@ -129,7 +129,7 @@ class Clients:
         start = hoop_cli.start(
             self._handoff.hoop, role, verdict.verb or "exec", endpoint=endpoint, token=token, term=term, ref=ref
         )
-        return HoopClient(start, hoop_cli.correlation(ref))
+        return HoopClient(start)
 
 
 def unreadable_fault(path: Path, *, rootless: bool) -> str | None:

@@ -37,10 +37,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What to start: all of ``environment`` is the client's, which has the token nowhere else."""
+    """What to start: all of ``environment`` is the client's, which has the token nowhere else.
+
+    ``correlation`` is what the gateway's row of the session is marked with, if it is.
+    """
 
     argv: list[bytes]
     environment: Mapping[bytes, bytes] = field(repr=False)
+    correlation: str | None
 
 
 def serves(protocol: str, verb: Verb) -> bool:
@@ -61,11 +65,6 @@ def preamble(command: bytes | None) -> bytes:
     return b"" if command is None else command + b"\n"
 
 
-def correlation(ref: str) -> str:
-    """What the gateway's row of a command is marked with (`correlation_id`); ``ref`` is the session's here."""
-    return f"hoopjump-{ref}"
-
-
 def start(
     hoop: Path, role: str, verb: Verb, *, endpoint: Endpoint, token: bytes, term: bytes | None, ref: str
 ) -> Start:
@@ -77,11 +76,12 @@ def start(
     if not _TOKEN.match(token):
         raise HandoffError("the token has characters that none has")
     argv = [bytes(hoop), verb.encode(), b"-s"]
-    if verb == "exec":
-        argv += [b"--correlation-id", correlation(ref).encode()]
+    correlation = f"hoopjump-{ref}" if verb == "exec" else None
+    if correlation is not None:
+        argv += [b"--correlation-id", correlation.encode()]
     if verb == "connect" and term is not None and _TERM.match(term):
         argv += [b"-e", b"TERM=" + term]
-    # A role's name may begin with a dash.
+    # Whatever the name of a role begins with, it is no option.
     argv += [b"--", role.encode()]
     environment = {
         b"PATH": b"/usr/bin:/bin",
@@ -97,4 +97,4 @@ def start(
         environment[b"HOOP_TLSCA"] = b"base64://" + base64.b64encode(endpoint.authorities)
     if endpoint.tls_server_name is not None:
         environment[b"HOOP_TLSSERVERNAME"] = endpoint.tls_server_name.encode()
-    return Start(argv, environment)
+    return Start(argv, environment, correlation)

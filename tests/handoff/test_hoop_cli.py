@@ -55,14 +55,16 @@ def test_authorities_go_as_text_that_the_account_need_not_be_able_to_read() -> N
 
 
 def test_a_role_that_looks_like_an_option_is_none() -> None:
-    """Names of roles may begin with a dash."""
+    """Whatever its name begins with."""
     assert begun("-f.etc.passwd").argv[-2:] == [b"--", b"-f.etc.passwd"]
 
 
 def test_a_commands_row_has_our_mark() -> None:
     """By it the exit status is found; a terminal's client takes none."""
-    assert begun().argv[1:] == [b"exec", b"-s", b"--correlation-id", b"hoopjump-abcd2345", b"--", b"mybash"]
-    assert b"--correlation-id" not in begun(verb="connect").argv
+    made = begun()
+    assert made.argv[1:] == [b"exec", b"-s", b"--correlation-id", b"hoopjump-abcd2345", b"--", b"mybash"]
+    assert made.correlation == "hoopjump-abcd2345"
+    assert begun(verb="connect").correlation is None
 
 
 def test_a_terminal_is_asked_nothing_and_its_type_goes_to_the_role() -> None:
