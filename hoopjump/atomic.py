@@ -1,7 +1,8 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and by one at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,3 +32,18 @@ def replacing(path: Path, mode: int = 0o600, *, anew: bool = False) -> Iterator[
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until nobody else holds this lock, and hold it; it ends with its process, however that ends.
+
+    ``path`` is a file for nothing else, and stays. Whoever may open what is locked, be it to read, can hold the lock
+    for ever (flock(2)): so nobody else may open this file, and a directory would not do. Raises :class:`OSError`.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -6,19 +6,18 @@ So a list is made as a new file, checked by ssh-keygen -Q, and then renamed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from hoopjump.atomic import alone
 from hoopjump.cli import output
 from hoopjump.cli.files import read_bounded, refuse_existing
 from hoopjump.cli.subject import key_line
@@ -71,7 +70,7 @@ def create(  # noqa: PLR0917  # click hands every option over by its name
     force: bool,
 ) -> None:
     """Make a new list in FILE, which may revoke nothing yet."""
-    with _exclusive(file):
+    with alone(_lock(file)):
         if not force:
             refuse_existing(file)
         _make(file, None, _specification(certificates, key_ids, serials), ca)
@@ -91,7 +90,7 @@ def add(
     specification = _specification(certificates, key_ids, serials)
     if not specification:
         raise click.UsageError("say what to revoke: --certificate, --key-id or --serial")
-    with _exclusive(file):
+    with alone(_lock(file)):
         _listed(file)
         _make(file, file, specification, ca)
     output.result(str(file))
@@ -139,15 +138,9 @@ def _check_key_id(key_id: str) -> None:
         )
 
 
-@contextmanager
-def _exclusive(file: Path) -> Iterator[None]:
-    """One writer at a time; the lock is on the directory, since the file itself is replaced."""
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(directory)
+def _lock(file: Path) -> Path:
+    """The list itself is replaced, so that a lock on it would hold up nobody."""
+    return file.with_name(f".{file.name}.lock")
 
 
 def _make(file: Path, base: Path | None, specification: str, ca: Path | None) -> None:

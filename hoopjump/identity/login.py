@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from hoopjump.atomic import alone
 from hoopjump.decision.certificate import Certificate, CertificateError, read_certificate
 from hoopjump.identity import agent, certificate, code_flow, device_flow, private_files
 from hoopjump.identity.errors import IdentityError
@@ -64,7 +65,7 @@ def log_in(settings: LoginSettings, places: Places, manner: Manner) -> Login:
     """Log in; raises :class:`IdentityError`."""
     private_files.make_directory(places.directory)
     # Several ssh that begin at once ask a person once, and use a refresh token once (RFC 9700 section 4.14.2).
-    with private_files.alone(places.lock):
+    with alone(places.lock):
         store = open_store(settings, places, manner.prompt.say)
         if manner.if_needed:
             state = State.read(places)

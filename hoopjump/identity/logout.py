@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hoopjump.atomic import alone
 from hoopjump.identity import certificate, private_files
 from hoopjump.identity.errors import IdentityError
 from hoopjump.identity.http import Http
@@ -30,7 +31,7 @@ def log_out(settings: LoginSettings, places: Places, say: Callable[[str], None])
     Raises :class:`IdentityError` when tokens could not be forgotten; all else is forgotten by then.
     """
     private_files.make_directory(places.directory)
-    with private_files.alone(places.lock):
+    with alone(places.lock):
         state = State.last(places)
         places.state.unlink(missing_ok=True)
         had_certificate = certificate.forget(state) if state is not None else False

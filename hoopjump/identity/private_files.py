@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -61,17 +59,6 @@ def write(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all, in place of what is there, be that a link."""
     with replacing(path, mode) as file:
         file.write(data)
-
-
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until nobody else holds this lock, and hold it; it ends with its process, however that ends."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _check(path: Path, status: os.stat_result, hint: str) -> None:

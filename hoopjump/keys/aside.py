@@ -7,12 +7,11 @@ from the next one on.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from hoopjump.atomic import alone
 from hoopjump.config import TokenIssuerSection
 from hoopjump.config.tokens import FILE
 from hoopjump.errors import HoopjumpError
@@ -22,6 +21,8 @@ from hoopjump.keys.kept import KeptSets
 from hoopjump.keys.keysets import steady
 from hoopjump.keys.rows import row
 from hoopjump.keys.sources import load_keys
+
+LOCK: Final = ".dropped-keys.lock"
 
 
 class KeysAside:
@@ -66,12 +67,8 @@ class KeysAside:
     def _alone(self) -> Iterator[None]:
         """Two administrators who drop keys at once must not lose one of them."""
         try:
-            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with alone(self._directory / LOCK):
                 yield
-            finally:
-                os.close(descriptor)
         except OSError as error:
             hint = "run this as root" if isinstance(error, PermissionError) else ""
             raise HoopjumpError(f"{self._directory}: {error.strerror}", hint) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,7 +130,7 @@ def test_a_damaged_list_is_told_and_left_as_it_is(content: bytes, hoopjump: Run,
         assert said.status == 1
         assert "Traceback" not in said.err
     assert file.read_bytes() == content
-    assert [path.name for path in tmp_path.iterdir()] == ["list"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".list.lock", "list"]
 
 
 def test_a_list_is_replaced_whole_and_keeps_its_mode(krl: Path, hoopjump: Run) -> None:
@@ -141,6 +144,21 @@ def test_a_list_is_replaced_whole_and_keeps_its_mode(krl: Path, hoopjump: Run) -
     assert krl.read_bytes() != before
     assert stat.S_IMODE(krl.stat().st_mode) == 0o640
     assert not [path for path in krl.parent.iterdir() if path.name.startswith(".krl")]
+
+
+def test_nobody_who_can_only_read_holds_up_a_revocation(krl: Path) -> None:
+    """The right to read is enough to hold a lock for ever (flock(2)), and everybody may read list and directory."""
+    argv = [sys.executable, "-m", "hoopjump.cli.main", "krl", "add", krl, "--serial", "3"]
+    held = [os.open(path, os.O_RDONLY) for path in (krl, krl.parent)]
+    try:
+        for descriptor in held:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+    assert done.returncode == 0, done.stderr
+    assert stat.S_IMODE((krl.parent / ".list.lock").stat().st_mode) == 0o600
 
 
 def test_a_list_that_is_there_is_not_made_anew_unasked(krl: Path, hoopjump: Run) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -233,3 +235,19 @@ def test_the_list_has_an_end_and_says_so(directory: Path) -> None:
     assert DroppedKeys(directory).current() == dropped.current() == many
     assert (directory / DROPPED_KEYS).stat().st_size < FILE_LIMIT
     assert len(json.loads((directory / DROPPED_KEYS).read_text())) == 300
+
+
+def test_nobody_who_can_only_read_holds_up_a_drop(
+    section: TokenIssuerSection, keysets: KeySets, directory: Path
+) -> None:
+    """Everybody may read a unit's StateDirectory=, and that is enough to hold a lock on it for ever (flock(2))."""
+    directory.chmod(0o755)
+    aside = KeysAside([section], directory)
+    with ThreadPoolExecutor(1) as administrator:
+        held = os.open(directory, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert administrator.submit(aside.drop, "first").result(60) == [section.issuer]
+        finally:
+            os.close(held)
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in directory.iterdir())
