@@ -279,3 +279,27 @@ def test_unverified_tokens_take_up_no_room() -> None:
 def test_the_private_half_never_stands_in_a_key_set() -> None:
     """What the tests publish is public."""
     assert all("d" not in jwk(name) for name in PRIVATE)
+
+
+def test_large_tokens_take_up_no_more_room_than_many_small_ones() -> None:
+    """Some providers name hundreds of groups, and there is no end of tokens; what is forgotten makes room again."""
+    made = [token(claims(jti=str(number), groups=["g" * 1000])) for number in range(9)]
+    size = len(made[0])
+    memory = VerifiedTokens(room=3 * size + size // 2)
+
+    def known() -> list[int]:
+        return [number for number, one in enumerate(made) if memory.get(one, NOW) is not None]
+
+    for one in [*made[:6], made[5]]:
+        memory.remember(one, verify(one, ISSUERS, NOW))
+    assert known() == [3, 4, 5]
+    assert memory.revoke(ISSUER, "4") == 1
+    memory.remember(made[6], verify(made[6], ISSUERS, NOW))
+    assert known() == [3, 5, 6]
+    assert memory.keep_keys(ISSUER, ()) == 3
+    for one in made[6:]:
+        memory.remember(one, verify(one, ISSUERS, NOW))
+    assert known() == [6, 7, 8]
+    small = VerifiedTokens(room=size - 1)
+    small.remember(made[0], verify(made[0], ISSUERS, NOW))
+    assert len(small) == 0
