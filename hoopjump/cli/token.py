@@ -99,7 +99,7 @@ def issue(  # noqa: PLR0917  # click hands every option over by its name
     if key_file is not None:
         signer = read_signer(key_file, algorithm)
     elif secret_file is not None:
-        signer = Signer(HMAC_ALGORITHM, read_secret_file(secret_file), None)
+        signer = Signer(HMAC_ALGORITHM, read_secret_file(secret_file, signs=True), None)
     now = int(time.time())
     begins, ends = parse_window(window, now)
     if ends > LATEST_DATE:

@@ -105,10 +105,14 @@ def read_signer(path: Path, algorithm: str | None) -> Signer:
     return Signer(algorithm or possible[0], key, thumbprint(key.public_key()))
 
 
-def read_secret_file(path: Path) -> SharedSecret:
-    """The secret in a file, without a final newline; raises :class:`InputError`."""
+def read_secret_file(path: Path, *, signs: bool) -> SharedSecret:
+    """The secret in a file, without a final newline; raises :class:`InputError`.
+
+    Only where it ``signs`` must the file be private: a verdict about a token is no worse for who else knows the secret.
+    """
+    data = _read_private(path) if signs else read_given(str(path), KEY_LIMIT)
     try:
-        return SharedSecret(_read_private(path).removesuffix(b"\n"))
+        return SharedSecret(data.removesuffix(b"\n"))
     except ValueError as error:
         raise InputError(f"{path}: {error}", "hoopjump token keygen --algorithm HS256 makes one") from error
 

@@ -161,7 +161,7 @@ def _keys(jwks_file: str | None, secret_file: Path | None) -> KeySet | SharedSec
     if (jwks_file is None) == (secret_file is None):
         raise click.UsageError("one of --jwks and --secret-file is needed")
     if secret_file is not None:
-        return read_secret_file(secret_file)
+        return read_secret_file(secret_file, signs=False)
     try:
         return parse_key_set(read_given(str(jwks_file), SET_LIMIT))
     except KeySetError as error:

@@ -54,7 +54,7 @@ def test_a_token_of_every_algorithm_is_made_and_verified(hoopjump: Run, tmp_path
 
 
 def test_a_token_by_a_shared_secret(hoopjump: Run, tmp_path: Path) -> None:
-    """Its file is as private as a key's; another secret is another issuer."""
+    """Who signs keeps its file as private as a key's; another secret is another issuer."""
     for name in ("secret", "other"):
         assert hoopjump("token", "keygen", tmp_path / name, "--algorithm", "HS256").status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "secret"]
@@ -64,7 +64,9 @@ def test_a_token_by_a_shared_secret(hoopjump: Run, tmp_path: Path) -> None:
     assert said.status == 1
     assert said.err.startswith("hoopjump: token-bad-signature: ")
     (tmp_path / "secret").chmod(0o644)
-    said = hoopjump("token", "verify", "--secret-file", tmp_path / "secret", *NAMES, "-", stdin=made)
+    assert hoopjump("token", "verify", "--secret-file", tmp_path / "secret", *NAMES, "-", stdin=made).status == 0
+    said = hoopjump("token", "issue", "--secret-file", tmp_path / "secret", *NAMES, "--subject", "alice")
+    assert said.status == 2
     assert (
         said.err == f"hoopjump: {tmp_path}/secret: others may read this\nhoopjump: hint: chmod 0600 {tmp_path}/secret\n"
     )
