@@ -28,8 +28,10 @@ class TokenMark:
 def short(name: str) -> str:
     """A name in at most 128 characters of printable ASCII: itself, as names usually are, or else its SHA-256.
 
-    What is kept of a login is thereby bounded, whatever an issuer puts into its tokens.
+    What is kept of a login is thereby bounded, whatever an issuer puts into its tokens, and can stand on a line of a
+    list of revoked tokens: there, blanks around a name are not part of it, and ``#`` begins a comment.
     """
-    if len(name) <= NAME_LIMIT and name.isascii() and name.isprintable():
+    plain = len(name) <= NAME_LIMIT and name.isascii() and name.isprintable()
+    if plain and name == name.strip() and not name.startswith("#"):
         return name
     return f"sha256:{sha256(name.encode('utf-8', 'backslashreplace')).hexdigest()}"

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from hoopjump.errors import HoopjumpError
 
 # A file that has been replaced or changed has another one.
-Version = tuple[int, int, int, int]
+Version = tuple[int, int, int, int, int]
 
 
 class FileError(HoopjumpError):
@@ -19,8 +19,8 @@ class FileError(HoopjumpError):
 
 
 def version(status: os.stat_result) -> Version:
-    """Which content a file has."""
-    return (status.st_mtime_ns, status.st_ino, status.st_size, status.st_dev)
+    """Which content a file has; the moment of its last change is the kernel's, which nobody can set (inode(7))."""
+    return (status.st_ctime_ns, status.st_mtime_ns, status.st_ino, status.st_size, status.st_dev)
 
 
 def read(path: Path, limit: int) -> tuple[bytes, Version]:
@@ -78,8 +78,9 @@ def write_state(path: Path, data: bytes) -> Version:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
+            temporary.replace(path)
+            # A new name is a change, too.
             written = version(os.fstat(descriptor))
-        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)

@@ -8,6 +8,7 @@ on a line that was written to its end, ends anything.
 from __future__ import annotations
 
 import logging
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -115,6 +116,8 @@ def _read(path: Path) -> _Known:
     except OSError as error:
         hint = "it lists the tokens that were revoked; it may be empty"
         raise HoopjumpError(f"{path}: {error.strerror}", hint) from error
+    # Some editors begin with a mark, which would be a part of the first name.
+    data = data.removeprefix(BOM_UTF8)
     # What is behind the last newline may be the beginning of a name.
     end = data.rfind(b"\n") + 1
     try:
@@ -127,5 +130,6 @@ def _read(path: Path) -> _Known:
 
 
 def _names(text: str) -> frozenset[str]:
-    lines = (line.strip() for line in text.splitlines())
+    # A line ends with a newline and with nothing else of what Unicode has for that.
+    lines = (line.strip() for line in text.split("\n"))
     return frozenset(short(line) for line in lines if line and not line.startswith("#"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from hoopjump.config import TokenIssuerSection
 from hoopjump.decision.jose import TokenError
-from hoopjump.decision.token_mark import TokenMark
+from hoopjump.decision.token_mark import TokenMark, short
 from hoopjump.errors import HoopjumpError
 from hoopjump.keys.keysets import KeySets
 from tests.keys.provider import Provider, TokenKey
@@ -53,6 +54,40 @@ def test_a_token_is_refused_from_the_moment_on_when_it_is_listed(keysets: KeySet
     assert outcome(keysets, idp.token(jti="stolen", sub="auth0|bob")) == "token-revoked"
     listed.write_text("")
     assert outcome(keysets, token) == "auth0|alice"
+
+
+@pytest.mark.parametrize(
+    ("written", "jti"),
+    [
+        (b"\xef\xbb\xbfstolen\n", "stolen"),
+        (b"\xef\xbb\xbf# by an editor\r\nstolen\r\n", "stolen"),
+        ("sto\u2028len\n".encode(), "sto\u2028len"),
+        (f"{short('#stolen')}\n".encode(), "#stolen"),
+        (f"{short(' stolen')}\n".encode(), " stolen"),
+        (f"{short('sto' + chr(10) + 'len')}\n".encode(), "sto\nlen"),
+    ],
+)
+def test_no_way_of_writing_a_name_hides_it(
+    keysets: KeySets, idp: Provider, listed: Path, written: bytes, jti: str
+) -> None:
+    """What an editor puts around names is none of them; what cannot stand on a line stands there as its hash."""
+    token = idp.token(jti=jti)
+    assert outcome(keysets, token) == "auth0|alice"
+    listed.write_bytes(written)
+    assert outcome(keysets, token) == "token-revoked"
+    keysets.revoked.look()
+    assert keysets.revoked.taken_back(TokenMark(idp.issuer, short(jti))) == short(jti)
+
+
+def test_a_list_that_looks_as_old_as_before_is_read_anew(keysets: KeySets, idp: Provider, listed: Path) -> None:
+    """As large, too, and the same file: what copies files may set their dates."""
+    listed.write_text("another\n")
+    token, before = idp.token(jti="mine-it"), listed.stat()
+    assert outcome(keysets, token) == "auth0|alice"
+    listed.write_text("mine-it\n")
+    os.utime(listed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert listed.stat().st_size == before.st_size
+    assert outcome(keysets, token) == "token-revoked"
 
 
 @pytest.mark.parametrize("orig", [{"jti": "stolen"}, {"jti": ["stolen"]}, "stolen", None])
