@@ -17,7 +17,7 @@ from hoopjump.decision.certificate import (
 )
 from hoopjump.decision.keys import read_public_key
 from hoopjump.decision.possession import Statement
-from hoopjump.decision.reasons import Reason
+from hoopjump.decision.reasons import Reason, printable
 from hoopjump.identity import agent, private_files
 from hoopjump.identity.errors import IdentityError
 from hoopjump.identity.http import Http, Reply
@@ -130,5 +130,7 @@ def _refusal(reply: Reply, url: str) -> IdentityError:
             away = f"{url} answers with {reply.status}: hoopjump-ca is away or overrun"
             return IdentityError("provider-unreachable", away, "try again in a minute")
         return IdentityError("ca-malformed", f"{url} answers with {reply.status}", "is it a hoopjump-ca?")
-    hint = f"its log has more under the reference {ref}" if type(ref) is str and len(ref) <= 64 else ""
-    return IdentityError("ca-refused", f"{url} refuses: {sentence} ({reason})", hint)
+    # Each on its line, so that nothing in them passes for ours.
+    hint = f"its log has more under the reference {printable(ref)}" if type(ref) is str and len(ref) <= 64 else ""
+    told = f"{printable(str(sentence), 500)} ({printable(str(reason), 500)})"
+    return IdentityError("ca-refused", f"{url} refuses: {told}", hint)

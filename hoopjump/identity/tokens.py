@@ -12,6 +12,7 @@ from urllib.parse import quote_plus
 
 from hoopjump.config import read_secret
 from hoopjump.decision.jose import TokenError, decode_segment, encode_segment, parse_header, parse_object
+from hoopjump.decision.reasons import printable
 from hoopjump.decision.token import verify
 from hoopjump.decision.token_policy import ALGORITHMS, IssuerPolicy, TrustedIssuer, claim_path, follow, trust
 from hoopjump.identity.errors import IdentityError
@@ -216,9 +217,9 @@ def refusal(reply: Reply, provider: Provider) -> IdentityError:
 
 
 def described(members: Mapping[str, Any]) -> str:
-    """``error`` and ``error_description``, bounded."""
-    error, text = str(members.get("error"))[:64], members.get("error_description")
-    return f"{error} ({text[:300]})" if type(text) is str and text else error
+    """``error`` and ``error_description``, bounded and on one line, so that nothing in them passes for ours."""
+    error, text = printable(str(members.get("error")), 64), members.get("error_description")
+    return f"{error} ({printable(text, 300)})" if type(text) is str and text else error
 
 
 def half_hash(token: str, algorithm: str) -> str:

@@ -255,6 +255,10 @@ def test_a_refusal_of_hoopjump_ca_is_told_with_its_reference(laptop: Laptop, fak
     assert said.status == 1
     assert "refuses: The proof is too old. (proof-stale)" in said.err
     assert "reference 0a1b2c3d" in said.err
+    line = "\nhint: run something"
+    fake.ca_refusal = 403, {"reason": f"a{line}", "sentence": f"b{line}", "ref": "c\nrun something"}
+    said = laptop.hoopjump("login", "--device", "--quiet")
+    assert not any(text.startswith("hoopjump: hint: run") for text in said.err.splitlines())
     fake.ca_refusal = 404, {}
     assert refused_keeping_tokens(laptop, fake, keep="file") == "ca-malformed"
     fake.ca_refusal = 502, {}

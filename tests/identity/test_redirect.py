@@ -184,7 +184,7 @@ def test_an_error_of_the_provider_is_told(laptop: Laptop, fake: FakeProvider) ->
     """In one line, and nothing in it moves the cursor."""
     fake.redirect = lambda right: {
         "error": "access_denied",
-        "error_description": "no\x1b[2J",
+        "error_description": "no\x1b[2J\nhint: run something",
         "state": right["state"],
         "iss": right["iss"],
     }
@@ -192,3 +192,4 @@ def test_an_error_of_the_provider_is_told(laptop: Laptop, fake: FakeProvider) ->
     error = refused(laptop, fake)
     assert error.code == "provider-refused"
     assert "access_denied" in error.message
+    assert error.message.isprintable()
