@@ -17,7 +17,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from hoopjump.audit.events import Audit, AuditError, Kind
+from hoopjump.audit.events import Audit, AuditError, Fields, Kind
 from hoopjump.daemon import processes
 from hoopjump.daemon.door import Pace
 from hoopjump.daemon.login import Login
@@ -174,20 +174,15 @@ class AgentSocket:
                 return True
 
     def _record(self, kind: Kind, pid: int, uid: int, detail: str) -> None:
-        login = self._login
-        user = login.admission.user
+        fields: Fields = {
+            **self._login.facts(),
+            "handoff": {"serial": str(self._agent.certificate.serial)},
+            "pid": pid,
+            "uid": uid,
+            "detail": detail,
+        }
         try:
-            self._audit.record(
-                kind,
-                self._ref,
-                login=login.ref,
-                account=login.admission.account,
-                user=None if user is None else user.email,
-                handoff={"serial": str(self._agent.certificate.serial)},
-                pid=pid,
-                uid=uid,
-                detail=detail,
-            )
+            self._audit.record(kind, self._ref, **fields)
         except AuditError as error:
             log.critical("%s", error.message)
             raise ConnectionError("the audit trail cannot be written") from error

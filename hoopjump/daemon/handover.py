@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from hoopjump.audit.events import Audit, Kind, certificate_facts
+from hoopjump.audit.events import Audit, Fields, Kind, certificate_facts
 from hoopjump.config import Config
 from hoopjump.daemon.agents import AgentSocket, AgentSockets
 from hoopjump.daemon.login import Login
@@ -165,17 +165,12 @@ class Handovers:
         return handover
 
     def _record(self, login: Login, certificate: Certificate, minted: Certificate, ref: str) -> None:
-        user = login.admission.user
-        self._audit.record(
-            Kind.HANDOFF_ISSUED,
-            ref,
-            login=login.ref,
-            account=login.admission.account,
-            user=None if user is None else user.email,
-            subject=None if user is None else user.subject,
-            certificate=certificate_facts(certificate),
-            handoff=certificate_facts(minted),
-        )
+        fields: Fields = {
+            **login.facts(),
+            "certificate": certificate_facts(certificate),
+            "handoff": certificate_facts(minted),
+        }
+        self._audit.record(Kind.HANDOFF_ISSUED, ref, **fields)
 
 
 def _prefix(login: Login) -> str:

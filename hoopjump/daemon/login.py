@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from hoopjump.audit.events import Fields
 from hoopjump.daemon.processes import Process
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token_mark import TokenMark
@@ -95,6 +96,17 @@ class Login:
     def admitted_with(self, certificate: bytes) -> bool:
         """Whether this very certificate (wire encoding) is the one last admitted on the login's monitor."""
         return self.admission.certificate == certificate
+
+    def facts(self) -> Fields:
+        """How the audit trail names it, and whose it is."""
+        user = self.admission.user
+        return {
+            "login": self.ref,
+            "account": self.admission.account,
+            "user": None if user is None else user.email,
+            "subject": None if user is None else user.subject,
+            "source": self.admission.source,
+        }
 
     def on_close(self, closer: Callable[[], None]) -> None:
         """Have ``closer`` called, once, when the login closes (agent sockets, files); at once when it has."""

@@ -209,17 +209,7 @@ class Watch:
                 log.exception("closing what belonged to login %s failed", login.ref)
 
     def _record(self, kind: Kind, login: Login, more: Fields | None = None) -> None:
-        admission = login.admission
-        user = admission.user
-        fields: Fields = {
-            "login": login.ref,
-            "account": admission.account,
-            "user": None if user is None else user.email,
-            "subject": None if user is None else user.subject,
-            "source": admission.source,
-            "deadline": admission.deadline,
-            "pid": login.monitor.pid,
-        }
+        fields: Fields = {**login.facts(), "deadline": login.admission.deadline, "pid": login.monitor.pid}
         fields.update(more or {})
         try:
             self._audit.record(kind, login.ref, **fields)

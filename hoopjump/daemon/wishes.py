@@ -105,13 +105,10 @@ class Asked:
     def fields(self) -> Fields:
         """What an event says of it."""
         fields: Fields = {"uid": self.call.uid, "pid": self.call.peer.pid, "role": self.role}
-        user = self.user
         if self.login is not None:
-            admission = self.login.admission
-            user = user or admission.user
-            fields.update({"login": self.login.ref, "account": admission.account, "source": admission.source})
-        if user is not None:
-            fields.update({"user": user.email, "subject": user.subject})
+            fields.update(self.login.facts())
+        if self.user is not None:
+            fields.update({"user": self.user.email, "subject": self.user.subject})
         if self.certificate is not None:
             fields["certificate"] = certificate_facts(self.certificate)
         if self.token is not None:
