@@ -23,7 +23,7 @@ from hoopjump.keys.revoked import RevokedTokens
 LOOK_SECONDS: Final = 2.0
 # A login may have been decided just before its key was dropped; sshd's hook waits two seconds for the admission.
 LATE_SECONDS: Final = 10.0
-LOGINS_AT_ONCE: Final = 500  # are looked at before anybody else's turn, in less than a millisecond
+TOKENS_AT_ONCE: Final = 500  # are looked at before anybody else's turn, in about a millisecond
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,9 @@ class SigningKey:
     def signed(self, token: TokenMark) -> bool:
         """Whether a token is of this key."""
         if self.prints:
-            issuers = {issuer for issuer, _ in self.prints}
-            return (token.issuer, token.key) in self.prints or (token.issuer in issuers and token.kid == self.name)
+            return (token.issuer, token.key) in self.prints or (
+                token.kid == self.name and any(issuer == token.issuer for issuer, _ in self.prints)
+            )
         return self.name in (token.kid, token.key)
 
 
@@ -119,15 +120,18 @@ class Revocations:
         self._ended = {key: ended for key, ended in self._ended.items() if now < ended[0]}
         if not self._ended and not self._revoked.names:
             return
-        for number, login in enumerate(self._table, 1):
+        looked_at = 0
+        for login in self._table:
             why = self._why(login) if login.live else None
             if why is not None:
                 try:
                     self._cut(login, *why)
                 except OSError:
                     log.exception("login %s could not be ended; that is tried again", login.ref)
+            looked_at += 1 + len(login.admission.tokens) * (1 + len(self._ended))
             # Ending one means reading /proc; others want answers meanwhile.
-            if why is not None or number % LOGINS_AT_ONCE == 0:
+            if why is not None or looked_at >= TOKENS_AT_ONCE:
+                looked_at = 0
                 await asyncio.sleep(0)
 
     def _why(self, login: Login) -> tuple[str, Reason] | None:

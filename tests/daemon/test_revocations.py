@@ -15,7 +15,7 @@ import pytest
 
 from hoopjump.audit.events import Kind
 from hoopjump.daemon.endings import Endings
-from hoopjump.daemon.login import Login, State
+from hoopjump.daemon.login import TOKENS_LIMIT, Login, State
 from hoopjump.daemon.revocations import Revocations, SigningKey
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token_mark import TokenMark
@@ -231,6 +231,42 @@ def test_one_login_that_cannot_be_ended_spares_no_other(monkeypatch: pytest.Monk
             assert found.cuts() == {login.ref: "token-revoked" for login in both}
             assert not failures
             await eventually(lambda: any(login.state is State.CLOSED for login in both))
+
+    asyncio.run(story())
+
+
+def test_others_have_their_turn_between_logins_of_many_tokens() -> None:
+    """A user may have brought a hundred to each of many connections."""
+
+    async def story() -> None:
+        async with town() as found:
+            for connection in range(6):
+                await found.login(*(TokenMark(IDP, f"{connection}-{number}") for number in range(TOKENS_LIMIT)))
+            found.listed.write_text("stolen\n")
+            await found.revocations.look()
+            turns = 0
+
+            async def other() -> None:
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0)
+                    turns += 1
+
+            async def turns_during(key: SigningKey) -> int:
+                nonlocal turns
+                turns = 0
+                assert await found.revocations.end(key, "by uid 0") == 0
+                return turns
+
+            waiting = asyncio.create_task(other())
+            await asyncio.sleep(0)
+            few = await turns_during(KEY)
+            assert few >= 1
+            for number in range(9):
+                last = await turns_during(SigningKey(f"other-{number}", frozenset({(IDP, f"other-{number}")})))
+            assert last > few
+            waiting.cancel()
+            await asyncio.wait([waiting])
 
     asyncio.run(story())
 
