@@ -105,12 +105,24 @@ class KeptSets:
         try:
             write_state(self._path(section.issuer), kept.model_dump_json().encode())
         except OSError as error:
+            self._forget_earlier(section, standing, now)
             fault = f"{self._directory}: {error.strerror}"
             if fault != self._fault:
                 log.warning("keys would not outlast a restart, for they cannot be written down: %s", fault)
             self._fault = fault
         else:
             self._fault = ""
+
+    def _forget_earlier(self, section: TokenIssuerSection, standing: Standing, now: float) -> None:
+        """Better none than a set with keys that the provider has taken out since."""
+        try:
+            if self.read(section, now).body == standing.body:
+                return
+        except HoopjumpError:
+            # It may be another's mistake, and is not believed anyway.
+            return
+        with contextlib.suppress(OSError):
+            self._path(section.issuer).unlink(missing_ok=True)
 
     def forget_others(self, issuers: Iterable[str]) -> None:
         """Remove the files of other issuers, and what a service that was killed left half written."""

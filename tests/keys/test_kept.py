@@ -440,3 +440,22 @@ def test_a_full_disk_leaves_what_was_there(
     assert "No space left on device" in caplog.text
     assert known.file().read_bytes() == before
     assert outcome(keysets, token) == "auth0|alice"
+
+
+def test_a_key_that_was_taken_out_does_not_come_back_by_a_full_disk(
+    known: Machine, idp: Provider, token: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The set without it could not be written down, and the one with it must not be there at the next start."""
+    stolen = idp.key
+    idp.down, idp.keys[:] = False, [TokenKey("second")]
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    keysets = known.start()
+    with monkeypatch.context() as patched:
+        patched.setattr("hoopjump.keys.files.os.fsync", full)
+        keysets.refresh(idp.issuer)
+    assert outcome(keysets, token) == "token-key-unknown"
+    idp.down = True
+    assert outcome(known.start(), idp.token(stolen)) == "token-keys-unavailable"
