@@ -60,7 +60,18 @@ def refresh(ctx: click.Context, as_json: bool) -> None:
         ctx.exit(output.EXIT_FAILURE)
 
 
-@keys.command(epilog="Example: hoopjump keys drop --end-logins 2026-11")
+class _NamesKey(click.Command):
+    """Takes a word with one dash that is no option of its own for the KID: one thumbprint in 64 begins so."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            return super().parse_args(ctx, args)
+        own = {name for option in self.get_params(ctx) for name in option.opts}
+        kids = [arg for arg in args if arg.startswith("-") and not arg.startswith("--") and arg not in own]
+        return super().parse_args(ctx, [*(arg for arg in args if arg not in kids), "--", *kids])
+
+
+@keys.command(cls=_NamesKey, epilog="Example: hoopjump keys drop --end-logins 2026-11")
 @click.argument("kid")
 @_CA_OPTION
 @click.option("--end-logins", is_flag=True, help="End the logins that tokens of the key have let in.")
@@ -72,7 +83,8 @@ def drop(ctx: click.Context, kid: str, *, of_ca: bool, end_logins: bool, undo: b
 
     It is refused at once, and stays refused when the provider still publishes it, under whatever name, until --undo:
     also after a restart, and when it has left the set for a while. The logins that it has let in go on, and it is said
-    how many there are; --end-logins ends them, also those of a key that has left its set.
+    how many there are; --end-logins ends them, also those of a key that has left its set. A KID that begins with two
+    dashes stands behind `--`.
 
     With --ca, run it as root on the machine of hoopjump-ca. Certificates that it has issued already go on.
     """

@@ -59,6 +59,22 @@ def test_without_a_daemon_the_next_step_is_said(hoopjump: Run, config: Path, arg
     assert "systemctl status hoopjumpd" in said.err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("-90_hWDU7",), ("--undo", "-90_hWDU7"), ("-90_hWDU7", "--json"), ("--", "--Ab")]
+)
+def test_the_name_of_a_key_may_begin_with_a_dash(hoopjump: Run, config: Path, arguments: tuple[str, ...]) -> None:
+    """As one in 64 thumbprints does."""
+    said = hoopjump("--config", config, "keys", "drop", *arguments)
+    assert said.status == 1
+    assert "hoopjumpd cannot be reached" in said.err
+
+
+def test_what_is_no_option_of_a_drop_is_no_second_name(hoopjump: Run, config: Path) -> None:
+    """A slip in an option drops nothing."""
+    assert hoopjump("--config", config, "keys", "drop", "--undoo", "kid-1").status == 2
+    assert hoopjump("--config", config, "keys", "drop", "kid-1", "-h").out.startswith("Usage: ")
+
+
 @pytest.mark.parametrize("other", ["--undo", "--ca"])
 def test_logins_are_ended_by_a_drop_at_the_daemon_alone(hoopjump: Run, config: Path, other: str) -> None:
     """hoopjump-ca has none."""
