@@ -27,8 +27,6 @@ from hoopjump.identity.state import MARGIN, State
 from hoopjump.identity.tokens import Tokens
 
 PATH: Final = "/ssh/certificates"
-# What a proxy says by itself when the one behind it is away, or too many ask.
-_AWAY: Final = (429, 502, 503, 504)
 _REPLAYED: Final = Reason.PROOF_REPLAYED.code
 
 
@@ -126,9 +124,6 @@ def _refusal(reply: Reply, url: str) -> IdentityError:
     members = reply.members or {}
     reason, sentence, ref = (members.get(name) for name in ("reason", "sentence", "ref"))
     if not all(type(text) is str and 0 < len(text) <= 500 for text in (reason, sentence)):
-        if reply.status in _AWAY:
-            away = f"{url} answers with {reply.status}: hoopjump-ca is away or overrun"
-            return IdentityError("provider-unreachable", away, "try again in a minute")
         return IdentityError("ca-malformed", f"{url} answers with {reply.status}", "is it a hoopjump-ca?")
     # Each on its line, so that nothing in them passes for ours.
     hint = f"its log has more under the reference {printable(ref)}" if type(ref) is str and len(ref) <= 64 else ""

@@ -24,11 +24,21 @@ READ_SECONDS: Final = 20.0
 # For one answer, however slowly its bytes come.
 WHOLE_SECONDS: Final = 40.0
 
+# What a proxy says for a server that is away; one that is there says in JSON what is wrong.
+_AWAY: Final = (429, 502, 503, 504)
+_SOON: Final = "try again in a minute"
+
 _CODES: Final[Mapping[Fault, str]] = {
     "unreachable": "provider-unreachable",
     "slow": "provider-unreachable",
     "tls": "provider-tls",
     "garbage": "provider-malformed",
+}
+_HINTS: Final[Mapping[Fault, str]] = {
+    "unreachable": f"{_SOON}, and compare the address with your administrator's",
+    "slow": _SOON,
+    "tls": "ca_file names a private CA's certificate",
+    "garbage": "",
 }
 
 
@@ -78,10 +88,12 @@ class Http:
                 ) as response,
             ):
                 body = read_body(response, ANSWER_LIMIT)
-                return Reply(response.status_code, _object(body), body)
+                reply = Reply(response.status_code, _object(body), body)
         except ExchangeError as error:
-            trust = "ca_file names a private CA's certificate" if error.kind == "tls" else ""
-            raise IdentityError(_CODES[error.kind], f"{place}: {error}", trust) from error
+            raise IdentityError(_CODES[error.kind], f"{place}: {error}", _HINTS[error.kind]) from error
+        if reply.status in _AWAY and not {"error", "reason"} & (reply.members or {}).keys():
+            raise IdentityError("provider-unreachable", f"{place} is away or overrun: status {reply.status}", _SOON)
+        return reply
 
 
 def _place(url: str) -> str:

@@ -94,19 +94,18 @@ def _tokens(settings: LoginSettings, store: Store, manner: Manner, http: Http) -
         return kept
     try:
         client = Client(http, discover(http, settings.issuer), settings)
+        refreshed = _refreshed(client, kept) if kept is not None else None
     except IdentityError as error:
         # A token that still holds is as good while its provider is away.
         if error.code == "provider-unreachable" and kept is not None and kept.ends(settings) > now + MARGIN:
             return kept
         raise
-    if kept is not None:
-        refreshed = _refreshed(client, kept)
-        if refreshed is not None:
-            # At once: the old refresh token may be good for nothing from now on.
-            write_tokens(store, refreshed)
-            kept = refreshed
-        if kept.ends(settings) > now + MARGIN:
-            return kept
+    if refreshed is not None:
+        # At once: the old refresh token may be good for nothing from now on.
+        write_tokens(store, refreshed)
+        kept = refreshed
+    if kept is not None and kept.ends(settings) > now + MARGIN:
+        return kept
     tokens = _interactively(client, manner)
     write_tokens(store, tokens)
     return tokens

@@ -219,6 +219,15 @@ def test_a_token_that_holds_is_used_while_the_provider_is_away(laptop: Laptop, t
     with Provider(tmp_path, lifetimes={"IdToken": 300}) as provider:
         laptop.configure(provider.issuer)
         log_in(laptop)
+        provider.go_offline(600)
+        use_what_is_kept(laptop, "is away or overrun: status 503")
+    use_what_is_kept(laptop, "Connection refused")
+
+
+def use_what_is_kept(laptop: Laptop, fault: str) -> None:
     laptop.places.state.unlink()
     assert laptop.hoopjump("login", "--if-needed", "--quiet").status == 0
-    assert laptop.hoopjump("login").status == 1
+    said = laptop.hoopjump("login")
+    assert said.status == 1
+    assert fault in said.err
+    assert "hint: try again in a minute" in said.err
