@@ -29,6 +29,9 @@ _THEIRS: Final = frozenset(
         Reason.COMMAND_TOO_LONG,
         Reason.COMMAND_MALFORMED,
         Reason.COMMAND_NOT_TEXT,
+        Reason.TOKEN_EXPIRED,
+        Reason.TOKEN_REVOKED,
+        Reason.TOKEN_REQUIRED,
         Reason.CLIENT_TOKEN_MISSING,
         Reason.CLIENT_TOKEN_NOT_TAKEN,
     }

@@ -139,7 +139,7 @@ NOT_YET_VALID: Final = Explanation(
 EXPIRED: Final = Explanation(
     "token-expired",
     "The token has expired.",
-    "get a new one",
+    "get a new one; `hoopjump login` does",
 )
 ISSUED_IN_FUTURE: Final = Explanation(
     "token-issued-in-future",
@@ -154,7 +154,7 @@ TOO_OLD: Final = Explanation(
 REVOKED: Final = Explanation(
     "token-revoked",
     "The token has been revoked.",
-    "get a new one",
+    "get a new one; `hoopjump login` does",
 )
 TOO_MANY: Final = Explanation(
     "token-too-many",
@@ -195,8 +195,8 @@ KEYS_UNAVAILABLE: Final = Explanation(
 REQUIRED: Final = Explanation(
     "token-required",
     "A token of your identity provider is needed here.",
-    "put one into HOOPJUMP_TOKEN and send it (ssh -o SendEnv=HOOPJUMP_TOKEN), or log in with a certificate that holds "
-    "one",
+    "have hoopjump login put one into the certificate (embed_token = true), or send one in HOOPJUMP_TOKEN "
+    "(ssh -o SendEnv=HOOPJUMP_TOKEN)",
 )
 MISPLACED: Final = Explanation(
     "token-misplaced",

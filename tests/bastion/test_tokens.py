@@ -81,6 +81,7 @@ def test_without_a_token_there_is_no_way_in(town: Town) -> None:
     """And it is said how to get one."""
     said = refused(town.ssh(*ECHO), "token-required")
     assert "A token of your identity provider is needed here." in said
+    assert "hint: have hoopjump login put one into the certificate" in said
     no_forward(town.bastion.jump(*ECHO))
 
 
