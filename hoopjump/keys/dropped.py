@@ -164,4 +164,4 @@ def _read(path: Path) -> tuple[Version | None, frozenset[Dropped]]:
 
 
 def _unreadable(path: Path, error: OSError) -> HoopjumpError:
-    return HoopjumpError(f"{path}: {error.strerror}", "it holds the keys that were dropped")
+    return HoopjumpError(f"{path}: {error.strerror}", "it names the dropped keys, for root and its owner to read")

@@ -103,6 +103,8 @@ def _run_hook(words: Sequence[str], account: str, user: pwd.struct_passwd) -> Fi
 def check_ca_file(path: Path, owners: frozenset[int]) -> Finding:
     """TrustedUserCAKeys: sshd checks no modes, and stops reading at the first line that is no key."""
     name = "CA keys"
+    if not path.exists():
+        return failure(name, f"{path}: is not there", "hoopjump gateway sync writes it")
     fault = unsafe(path, owners, sticky=True)
     if fault:
         return failure(name, f"{fault}; whoever writes there can be anybody", f"chown root:root {path}; chmod 0644")
@@ -145,7 +147,8 @@ def check_readable(user: str, files: Iterable[Path]) -> Iterator[Finding]:
             asked, cwd="/", user=entry.pw_uid, group=entry.pw_gid, extra_groups=groups, check=False
         ).returncode:
             missing = not path.exists()
-            hint = "put it there, or change the configuration" if missing else f"chmod a+r {path}"
+            there = "put it there, or change the configuration; a list of revoked tokens may be empty"
+            hint = there if missing else f"chmod a+r {path}"
             yield failure(name, f"{path}: {'is not there' if missing else f'{user} cannot read it'}", hint)
             return
     yield ok(name, f"{user} can read all {count}")

@@ -96,6 +96,12 @@ def test_a_ca_file_that_others_can_write_is_a_failure(file: Path) -> None:
     assert "whoever writes there can be anybody" in check_ca_file(file, OWNERS).text
 
 
+def test_the_next_step_of_a_ca_file_that_is_not_there_is_to_get_it(file: Path) -> None:
+    """No mode of it can be changed."""
+    finding = check_ca_file(file.with_name("absent"), OWNERS)
+    assert (finding.level, finding.hint) == (Level.FAILURE, "hoopjump gateway sync writes it")
+
+
 def test_an_empty_or_damaged_revocation_list_is_a_failure(file: Path) -> None:
     """The one revokes nothing, the other refuses everybody."""
     assert "is empty and revokes nothing" in check_revocation_list(file, OWNERS).text
