@@ -10,6 +10,7 @@ import pytest
 
 from hoopjump.ca.main import DRAIN_SECONDS
 from hoopjump.ca.settings import CertificateSection, ServerSection, TokenSection
+from hoopjump.config.sections import TrustSection
 from hoopjump.dev import programs
 from tests.sshd.test_units import unit
 
@@ -60,6 +61,17 @@ def test_its_credentials_are_those_that_the_configuration_names() -> None:
     names = {value.partition(":")[0] for value in unit(NAME)["Service"]["LoadCredential"]}
     token_key = TokenSection.model_fields["key"].default
     assert {f"credential:{name}" for name in names} == {CertificateSection().ca_key, token_key}
+
+
+def test_its_key_is_not_made_over_the_list_of_trusted_ones() -> None:
+    """On a bastion `hoopjump ca create` would have to replace, with FILE.pub, what `hoopjump gateway sync` wrote."""
+    (file,) = (
+        Path(path)
+        for name, _, path in (value.partition(":") for value in unit(NAME)["Service"]["LoadCredential"])
+        if name == "user-ca"
+    )
+    assert file.with_name(f"{file.name}.pub") != TrustSection.model_fields["user_cas"].default
+    assert f"# hoopjump ca create {file} " in (programs.CHECKOUT / "docs" / "ca.md").read_text()
 
 
 def test_dropped_keys_outlast_a_restart_of_the_machine() -> None:
