@@ -1,7 +1,8 @@
 """Where the browser comes back to: a listener on 127.0.0.1 for one login (RFC 8252 section 7.3).
 
 The browser is first sent to a page of ours, once. The provider's address, with the state in it, so stands in nobody's
-process list, and whoever on this machine was faster with that page ends the login.
+process list. Somebody else on this machine who is faster with that page ends the login, unless he is through with it
+before the browser comes.
 """
 
 from __future__ import annotations
