@@ -32,7 +32,7 @@ from tests.bastion.proof import (
     no_access,
     told,
 )
-from tests.bastion.ways import started, status_of, typed
+from tests.bastion.ways import need_terminals, started, status_of, typed
 
 DENIED: dict[str, tuple[dict[str, Any], str]] = {
     "expired": ({"valid": EXPIRED}, "cert-expired"),
@@ -109,6 +109,7 @@ def test_a_good_certificate_whose_owner_may_not_go_on_is_told_why(bastion: Basti
 
 def test_a_held_login_is_told_why_on_a_terminal_too(bastion: Bastion) -> None:
     """`ssh -t` of somebody unknown: ssh gives up where it gets no terminal, so there is one, to read the reason on."""
+    need_terminals()
     done = bastion.ssh("mybash", identity=bastion.certificate("nobody"), tty=True)
     assert done.returncode == 77
     assert b"(user-unknown, ref " in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from subprocess import CompletedProcess
 from typing import Any, Final
 
 import pexpect
+import pytest
 
 from hoopjump.dev.bastion import Bastion
 
@@ -45,9 +47,24 @@ def started(argv: list[str], **rest: Any) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def need_terminals() -> None:
+    """Skip where sshd can give nobody a terminal: one that is not root's must have the group tty from the start.
+
+    sshpty.c pty_setowner().
+    """
+    near, far = os.openpty()
+    given = os.geteuid() == 0 or os.fstat(far).st_gid == grp.getgrnam("tty").gr_gid
+    os.close(near)
+    os.close(far)
+    if not given:
+        pytest.skip("needs a /dev/pts that gives terminals to the group tty (mount -t devpts -o gid=5,mode=620)")
+
+
 @contextmanager
 def typed(argv: list[str], **environment: str) -> Iterator[pexpect.spawn[str]]:
     """A client at a terminal of 24 lines and 80 columns, whose input never ends by itself."""
+    if "-t" in argv and "-J" not in argv:
+        need_terminals()
     child = pexpect.spawn(
         argv[0],
         argv[1:],
