@@ -148,7 +148,7 @@ def test_a_list_is_replaced_whole_and_keeps_its_mode(krl: Path, hoopjump: Run) -
 
 def test_nobody_who_can_only_read_holds_up_a_revocation(krl: Path) -> None:
     """The right to read is enough to hold a lock for ever (flock(2)), and everybody may read list and directory."""
-    argv = [sys.executable, "-m", "hoopjump.cli.main", "krl", "add", krl, "--serial", "3"]
+    argv = [sys.executable, "-m", "hoopjump.cli.main", "krl", "add", str(krl), "--serial", "3"]
     held = [os.open(path, os.O_RDONLY) for path in (krl, krl.parent)]
     try:
         for descriptor in held:
