@@ -63,7 +63,7 @@ def need_terminals() -> None:
 @contextmanager
 def typed(argv: list[str], **environment: str) -> Iterator[pexpect.spawn[str]]:
     """A client at a terminal of 24 lines and 80 columns, whose input never ends by itself."""
-    if "-t" in argv and "-J" not in argv:
+    if "-t" in argv:
         need_terminals()
     child = pexpect.spawn(
         argv[0],
