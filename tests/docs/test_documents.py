@@ -86,6 +86,7 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
         run += 1
     assert run == 2
     assert sorted(path.name for path in work.iterdir()) == [
+        ".revoked.krl.lock",
         "id_ed25519",
         "id_ed25519-cert.pub",
         "id_ed25519.pub",
