@@ -73,7 +73,7 @@ class Http:
     def _call(self, method: str, url: str, **content: Any) -> Reply:  # noqa: ANN401 - passed on
         scheme, place = urlsplit(url).scheme, _place(url)
         if scheme != "https" and not (scheme == "http" and self._allow_http):
-            raise IdentityError("provider-unfit", f"{place}: not https", "see allow_http in docs/login.md")
+            raise IdentityError("provider-unfit", f"{place}: not https", "see allow_http in docs/configuration.md")
         try:
             with (
                 Deadline(WHOLE_SECONDS) as deadline,
