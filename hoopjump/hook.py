@@ -430,7 +430,7 @@ class Relay:
                 self.ahead -= written
                 self.carried += written
                 if self.carried - written < CARRIED <= self.carried:
-                    widen()
+                    widen(1)
                 self.back[0] = self.back[0][written:]
                 if self.back[0]:
                     break
@@ -475,12 +475,12 @@ class Relay:
             self.broken = self.broken or not isinstance(error, BrokenPipeError)
 
 
-def widen() -> None:
-    """Make the pipe to ssh wide."""
+def widen(target: int) -> None:
+    """Make a pipe wide; nothing happens to what is none."""
     try:
         import fcntl
 
-        fcntl.fcntl(1, 1031, WIDE)  # F_SETPIPE_SZ
+        fcntl.fcntl(target, 1031, WIDE)  # F_SETPIPE_SZ
     except (ImportError, OSError):
         pass
 
@@ -918,8 +918,8 @@ class Stream:
             if written < len(data):
                 self.blocked = True
                 break
-        if libc and before < CARRIED <= self.sent:
-            libc.fcntl(self.target, 1031, WIDE)  # F_SETPIPE_SZ; nothing happens to what is no pipe
+        if before < CARRIED <= self.sent:
+            widen(self.target)
         edge = self.sent & ~4095
         # fallocate(2): FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
         if libc and edge - self.freed >= PUNCH and not libc.fallocate64(self.file, 3, self.freed, edge - self.freed):
