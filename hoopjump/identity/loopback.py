@@ -1,8 +1,7 @@
 """Where the browser comes back to: a listener on 127.0.0.1 for one login (RFC 8252 section 7.3).
 
 The browser is first sent to a page of ours, once. The provider's address, with the state in it, so stands in nobody's
-process list. Somebody else on this machine who is faster with that page ends the login, unless he is through with it
-before the browser comes.
+process list. Somebody else on this machine may read the address of our page there, but gets no answer.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from hoopjump.identity.errors import IdentityError
+from hoopjump.identity.neighbours import is_foreign
 
 CALLBACK: Final = "/callback"
 
@@ -130,8 +130,9 @@ class _Server(ThreadingHTTPServer):
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         super().__init__(address, _Handler)
 
-    def process_request(self, request: object, client_address: object) -> None:
-        if self._free.acquire(blocking=False):
+    def process_request(self, request: object, client_address: Any) -> None:  # noqa: ANN401 - host and port
+        foreign = is_foreign(self.server_address[1], client_address[1])
+        if not foreign and self._free.acquire(blocking=False):
             super().process_request(request, client_address)  # type: ignore[arg-type]
         else:
             self.shutdown_request(request)  # type: ignore[arg-type]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from tests.hostile.tokens import forge
 from tests.identity.attempts import accepted, refused
 from tests.identity.conftest import Laptop, Somebody
 from tests.identity.fake_provider import FakeProvider, Form
+
+NOBODY = 65534
 
 
 def test_what_is_asked_is_what_the_rules_say(laptop: Laptop, fake: FakeProvider) -> None:
@@ -112,6 +116,39 @@ def test_a_page_that_was_opened_twice_ends_the_login(laptop: Laptop, fake: FakeP
         assert requests.get(url, allow_redirects=False, timeout=30).status_code == 410
 
     assert refused(laptop, fake, Somebody(act=both)).code == "answer-forged"
+
+
+ASK = """
+import socket, sys
+from urllib.parse import urlsplit
+place = urlsplit(sys.argv[1])
+family, host = (socket.AF_INET6, "::ffff:127.0.0.1") if sys.argv[2] == "6" else (socket.AF_INET, "127.0.0.1")
+with socket.socket(family) as connection:
+    connection.connect((host, place.port))
+    try:
+        connection.sendall(f"GET {place.path} HTTP/1.1\\r\\nHost: {place.netloc}\\r\\n\\r\\n".encode())
+        print(connection.recv(1000))
+    except ConnectionError:
+        print(b"")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for another uid")
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_a_neighbour_who_knows_the_page_gets_no_answer(laptop: Laptop, fake: FakeProvider, family: str) -> None:
+    """He may have read its address in the process list; the login goes on as if he had not come."""
+    got: dict[int, bytes] = {}
+
+    class Raced(Somebody):
+        def page(self, url: str) -> None:
+            for uid in (NOBODY, os.geteuid()):
+                argv = ["/usr/bin/python3", "-I", "-c", ASK, url if uid == NOBODY else f"{url}x", family]
+                got[uid] = subprocess.run(argv, user=uid, capture_output=True, check=True, cwd="/").stdout
+            super().page(url)
+
+    assert accepted(laptop, fake, Raced()) == "u-1"
+    assert got[NOBODY] == b"b''\n"
+    assert b"404" in got[os.geteuid()]
 
 
 def test_the_browser_has_its_page_before_the_login_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
