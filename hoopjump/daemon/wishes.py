@@ -76,7 +76,8 @@ class Wish:
             client=_client(message.one("connection")),
             relay=message.one("relay") is not None,
             concealed=message.one("concealed") is not None,
-            token=message.one("token"),
+            # HOOPJUMP_TOKEN=$(…) is there and empty where what should have printed it has failed.
+            token=message.one("token") or None,
         )
 
 

@@ -79,7 +79,8 @@ def test_a_providers_token_in_the_environment_lets_the_session_in_and_no_forward
 
 def test_without_a_token_there_is_no_way_in(town: Town) -> None:
     """And it is said how to get one."""
-    said = refused(town.ssh(*ECHO), "token-required")
+    for empty in (None, ""):
+        said = refused(town.ssh(*ECHO, token=empty), "token-required")
     assert "A token of your identity provider is needed here." in said
     assert "hint: have hoopjump login put one into the certificate" in said
     no_forward(town.bastion.jump(*ECHO))

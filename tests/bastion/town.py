@@ -87,7 +87,7 @@ class Town:
     def ssh(self, *command: str, identity: Identity | None = None, token: str | None = None) -> Any:
         """A session; ``token`` is sent in the environment."""
         sent: dict[str, Any] = (
-            {"options": ("-o", "SendEnv=HOOPJUMP_TOKEN"), "env": {"HOOPJUMP_TOKEN": token}} if token else {}
+            {"options": ("-o", "SendEnv=HOOPJUMP_TOKEN"), "env": {"HOOPJUMP_TOKEN": token}} if token is not None else {}
         )
         return self.bastion.ssh(*command, identity=identity or self.bastion.certificate(), **sent)
 
