@@ -17,7 +17,8 @@ from hoopjump.dev import accounts, programs
 from hoopjump.dev.databases import MysqlServer, PostgresServer
 from hoopjump.dev.gateway import Gateway, RoleSpec, UserSpec
 from hoopjump.dev.identities import Workshop
-from hoopjump.dev.services import Service, answers, free_port, minimal_environment
+from hoopjump.dev.private_sshd import Sshd
+from hoopjump.dev.services import Service, free_port
 
 DOMAIN: Final = "example.com"
 AGENT: Final = "hoop-agent"
@@ -92,26 +93,18 @@ class Backend:
         key, host_key = self._workshop.key(f"{name}-agent"), self._workshop.key(f"{name}-host")
         keys = self._directory / f"{name}.keys"
         keys.write_text(key.public.read_text())
-        config = self._directory / f"{name}.conf"
-        lines = [
-            f"ListenAddress 127.0.0.1:{port}",
-            f"HostKey {host_key.key}",
-            f"AuthorizedKeysFile {keys}",
-            "PidFile none",
-            "UsePAM no",
-            # A rootless bastion's directory lies below one that everybody may write to.
-            "StrictModes no",
-            "MaxStartups 500",
-            "Subsystem sftp /usr/lib/openssh/sftp-server",
-            *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
-        ]
-        config.write_text("\n".join(lines) + "\n")
-        service = Service(
+        service = Sshd(
             f"sshd of {name}",
-            [str(programs.sshd()), "-D", "-e", "-f", str(config)],
+            self._directory / f"{name}.conf",
             self._directory / f"{name}.log",
-            ready=lambda: answers(port).startswith(b"SSH-"),
-            environment=minimal_environment(),
+            ports=(port,),
+            host_key=host_key.key,
+            lines=(
+                f"AuthorizedKeysFile {keys}",
+                # A rootless bastion's directory lies below one that everybody may write to.
+                "StrictModes no",
+                "Subsystem sftp /usr/lib/openssh/sftp-server",
+            ),
         )
         self._stack.callback(service.stop)
         service.start()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hoopjump.dev import programs
 from hoopjump.dev.bastion import Bastion
-from hoopjump.dev.services import Service, answers, free_port, minimal_environment
+from hoopjump.dev.private_sshd import Sshd
+from hoopjump.dev.services import free_port
 
 NESTED = 'exec {ssh} gateway "$SSH_ORIGINAL_COMMAND"'
 """What everybody writes first."""
@@ -25,24 +25,17 @@ def without_hoopjump(bastion: Bastion, directory: Path, force_command: str) -> I
     port, keys = free_port(), directory / "keys"
     keys.write_text(bastion.workshop.key("nested").public.read_text())
     inner = f"/usr/bin/ssh -F {bastion.client_config(bastion.certificate())}"
-    lines = [
-        f"ListenAddress 127.0.0.1:{port}",
-        f"HostKey {bastion.host_key.key}",
-        f"AuthorizedKeysFile {keys}",
-        "PidFile none",
-        "UsePAM no",
-        "StrictModes no",
-        f"ForceCommand {force_command.format(ssh=inner, directory=directory)}",
-        *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
-    ]
-    config = directory / "sshd_config"
-    config.write_text("\n".join(lines) + "\n")
-    service = Service(
+    service = Sshd(
         "sshd without hoopjump",
-        [str(programs.sshd()), "-D", "-e", "-f", str(config)],
+        directory / "sshd_config",
         directory / "log",
-        ready=lambda: answers(port).startswith(b"SSH-"),
-        environment=minimal_environment(),
+        ports=(port,),
+        host_key=bastion.host_key.key,
+        lines=(
+            f"AuthorizedKeysFile {keys}",
+            "StrictModes no",
+            f"ForceCommand {force_command.format(ssh=inner, directory=directory)}",
+        ),
     )
     service.start()
     account = pwd.getpwuid(os.geteuid()).pw_name

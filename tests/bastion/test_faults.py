@@ -22,9 +22,10 @@ from typing import Any, Final
 
 import pytest
 
-from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.gateway import UserSpec
 from hoopjump.dev.identities import Identity
+from hoopjump.dev.place import Place
 from hoopjump.dev.services import wait_for
 from tests.bastion.below import principals_hooks
 from tests.bastion.front import Front

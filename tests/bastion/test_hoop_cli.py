@@ -18,7 +18,8 @@ from hoopjump.daemon import processes
 from hoopjump.decision.keys import read_public_key
 from hoopjump.decision.presented import key_thumbprint
 from hoopjump.dev import accounts, hoop_client, programs
-from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.bastion import Bastion
+from hoopjump.dev.place import Place
 from hoopjump.dev.services import wait_for
 from tests.bastion.town import CA, Files, Town, refused
 from tests.bastion.ways import status_of, typed

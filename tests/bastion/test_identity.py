@@ -16,8 +16,9 @@ import asyncssh
 import pytest
 
 from hoopjump.dev import accounts
-from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.identities import Identity
+from hoopjump.dev.place import Place
 from hoopjump.dev.services import wait_for
 from tests.bastion.below import newest_row
 from tests.bastion.proof import assert_logged, events_of, hoopjump, new_mark, told

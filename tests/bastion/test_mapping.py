@@ -11,9 +11,10 @@ from typing import Final
 
 import pytest
 
-from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.gateway import UserSpec
 from hoopjump.dev.identities import Identity
+from hoopjump.dev.place import Place
 from tests.bastion.below import newest_row
 from tests.bastion.proof import assert_logged, events_of, told
 from tests.bastion.ways import FORCE_COMMAND, JUMP, WAYS, run

@@ -24,8 +24,9 @@ from hoopjump.decision.jose import decode_segment
 from hoopjump.decision.keys import read_public_key
 from hoopjump.decision.presented import key_thumbprint
 from hoopjump.dev.backend import DOMAIN
-from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.identities import Identity, keygen
+from hoopjump.dev.place import Place
 from hoopjump.dev.services import wait_for
 from hoopjump.identity import code_flow
 from hoopjump.identity.http import Http

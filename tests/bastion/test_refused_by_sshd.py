@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.identities import Identity, keygen
+from hoopjump.dev.place import Place
 from hoopjump.dev.settings import Settings
 from tests.bastion.proof import assert_held, events_of, hoopjump, no_access, serial_of
 from tests.conftest import need_bastion

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from hoopjump.decision.keys import read_public_key
 from hoopjump.decision.presented import key_thumbprint
-from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.identities import Identity, keygen
+from hoopjump.dev.place import Place
 from hoopjump.dev.services import wait_for
 from tests.conftest import need_bastion
 from tests.keys.provider import Provider, TokenKey

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from hoopjump.dev.bastion import Bastion, Place
+from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.identities import Identity
+from hoopjump.dev.place import Place
 from tests.ca.yard import BASTION, URL, Yard, token_signer
 from tests.conftest import need_bastion
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from hoopjump.dev import programs
 from hoopjump.dev.gateway import RoleSpec, Setup, UserSpec, in_thread
+from hoopjump.dev.private_sshd import Sshd
 from hoopjump.dev.services import free_port, wait_for
 from tests.conftest import need_bastion
 from tests.dev.conftest import Scene
@@ -32,20 +32,22 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
     for name in ("host", "client"):
         keygen("-t", "ed25519", "-N", "", "-f", directory / name)
     port = free_port()
-    config = directory / "sshd_config"
-    config.write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {directory}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
-        f"AuthorizedKeysFile {directory}/client.pub\nPermitRootLogin prohibit-password\nAcceptEnv *\n"
-        + "".join(f"{keyword} {path}\n" for keyword, path in programs.sshd_helpers().items())
+    server = Sshd(
+        "sshd",
+        directory / "sshd_config",
+        directory / "log",
+        ports=(port,),
+        host_key=directory / "host",
+        lines=(
+            f"AuthorizedKeysFile {directory}/client.pub",
+            "StrictModes no",
+            "PermitRootLogin prohibit-password",
+            "AcceptEnv *",
+        ),
     )
-    log = directory / "log"
-    server = subprocess.Popen([programs.sshd(), "-D", "-f", config, "-E", log], stdin=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: log.exists() and "Server listening" in log.read_text(), what="sshd to listen")
-        yield port, directory / "client"
-    finally:
-        server.terminate()
-        server.wait()
+    server.start()
+    yield port, directory / "client"
+    server.stop()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import asyncssh
 import pytest
 
-from hoopjump.dev import programs
-from hoopjump.dev.services import Service, answers, free_port, minimal_environment
+from hoopjump.dev.private_sshd import Sshd
+from hoopjump.dev.services import free_port
 from tests.decision.forge import KEYGEN, blob, keygen
 from tests.hostile.certificates.forge import PRINCIPAL, TRUSTED, Fresh, kind_of, line
 from tests.hostile.certificates.stricter import STRICTER
@@ -63,29 +63,22 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     keygen("-q", "-t", "ed25519", "-N", "", "-f", directory / "host", cwd=directory)
     (directory / "cas").write_bytes(b"".join(line(blob(ca)) for ca in TRUSTED))
     (directory / "principals").write_text(f"{PRINCIPAL}\n")
-    lines = [
-        f"ListenAddress 127.0.0.1:{port}",
-        f"HostKey {directory / 'host'}",
-        f"TrustedUserCAKeys {directory / 'cas'}",
-        f"AuthorizedPrincipalsFile {directory / 'principals'}",
-        "AuthorizedKeysFile none",
-        "AuthenticationMethods publickey",
-        "PermitRootLogin prohibit-password",
-        "PidFile none",
-        "UsePAM no",
-        "StrictModes no",
-        "LoginGraceTime 600",
-        "MaxAuthTries 10000",
-        *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
-        *programs.sshd_lenience(),
-    ]
-    (directory / "sshd_config").write_text("\n".join(lines) + "\n")
-    service = Service(
+    service = Sshd(
         "sshd",
-        [str(programs.sshd()), "-D", "-e", "-f", str(directory / "sshd_config")],
+        directory / "sshd_config",
         directory / "log",
-        ready=lambda: answers(port).startswith(b"SSH-"),
-        environment=minimal_environment(),
+        ports=(port,),
+        host_key=directory / "host",
+        lines=(
+            f"TrustedUserCAKeys {directory / 'cas'}",
+            f"AuthorizedPrincipalsFile {directory / 'principals'}",
+            "AuthorizedKeysFile none",
+            "AuthenticationMethods publickey",
+            "PermitRootLogin prohibit-password",
+            "StrictModes no",
+            "LoginGraceTime 600",
+            "MaxAuthTries 10000",
+        ),
     )
     service.start()
     yield port

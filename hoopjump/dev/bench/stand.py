@@ -12,7 +12,8 @@ from typing import Any, Final
 from hoopjump.dev import accounts, programs
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.identities import Identity
-from hoopjump.dev.services import Service, answers, free_port, minimal_environment
+from hoopjump.dev.private_sshd import Sshd
+from hoopjump.dev.services import free_port
 from hoopjump.sshd import snippets, versions
 
 
@@ -126,35 +127,23 @@ class Stand(Bastion):
         (place / "known_hosts").write_text(self.gateway_known_hosts)
         (place / "enter").write_text('#!/bin/sh\nset -- $SSH_ORIGINAL_COMMAND\nshift\nexec "$@"\n')
         (place / "enter").chmod(0o755)
-        lines = [
-            f"ListenAddress 127.0.0.1:{self.target_port}",
-            f"HostKey {host_key.key}",
-            "PidFile none",
-            "UsePAM no",
-            "StrictModes no",
-            "MaxStartups 500",
-            f"TrustedUserCAKeys {place / 'cas'}",
-            "AuthorizedKeysFile none",
-            f"ForceCommand exec {place / 'enter'}",
-            *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
-        ]
-        (place / "sshd_config").write_text("\n".join(lines) + "\n")
-        service = Service(
+        target = Sshd(
             "sshd of the gateway's place",
-            [str(programs.sshd()), "-D", "-e", "-f", str(place / "sshd_config")],
+            place / "sshd_config",
             self.directory / "log" / "target.log",
-            ready=lambda: answers(self.target_port).startswith(b"SSH-"),
-            environment=minimal_environment(),
+            ports=(self.target_port,),
+            host_key=host_key.key,
+            lines=(
+                "StrictModes no",
+                f"TrustedUserCAKeys {place / 'cas'}",
+                "AuthorizedKeysFile none",
+                f"ForceCommand exec {place / 'enter'}",
+            ),
         )
-        service.start()
-        self.target = service
+        self._ending.callback(target.stop)
+        target.start()
         gateway = {"ssh_port": self.target_port, "known_hosts": str(place / "known_hosts")}
         self._settings = {**self._settings, "gateway": {**self._settings.get("gateway", {}), **gateway}}
-
-    def _close(self) -> None:
-        if hasattr(self, "target"):
-            self.target.stop()
-        super()._close()
 
     # -- The client --------------------------------------------------------------------------------------------------
 
