@@ -1,4 +1,4 @@
-"""What stands behind the bastion that everybody shares; each is started when the first test asks for it."""
+"""What stands behind the bastion that everybody shares, started when the first test asks for it; and a provider."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from hoopjump.dev.bastion import Bastion
 from hoopjump.dev.databases import MysqlServer, PostgresServer
 from tests.bastion.ways import JUMP, WAYS
+from tests.keys.provider import Provider, TokenKey, provider
 
 
 @pytest.fixture
@@ -57,3 +58,16 @@ def common_ground(bastion: Bastion, request: pytest.FixtureRequest) -> Path:
     path.mkdir()
     path.chmod(0o777)
     return path
+
+
+@pytest.fixture(scope="module")
+def idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    """An identity provider, whose users have their e-mail address in `sub`."""
+    with provider(tmp_path_factory.mktemp("provider")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def binding() -> TokenKey:
+    """The key with which a hoopjump-ca signs the tokens that it binds."""
+    return TokenKey("binding")

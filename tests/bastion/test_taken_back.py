@@ -18,25 +18,12 @@ from hoopjump.dev.services import wait_for
 from tests.bastion.proof import hoopjump, new_mark
 from tests.bastion.town import CA, Town, opened, refused
 from tests.bastion.ways import FORCE_COMMAND, JUMP, command, started
-from tests.keys.provider import Provider, TokenKey, provider
+from tests.keys.provider import Provider, TokenKey
 
 SECONDS: Final = 60.0
 ECHO: Final = ("mybash", "echo hello")
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
-    """The identity provider."""
-    with provider(tmp_path_factory.mktemp("provider")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def binding() -> TokenKey:
-    """The key with which a hoopjump-ca signs the tokens that it binds."""
-    return TokenKey("binding")
 
 
 @pytest.fixture(scope="module")

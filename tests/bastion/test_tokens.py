@@ -17,22 +17,9 @@ from hoopjump.decision.keys import read_public_key
 from hoopjump.decision.presented import key_thumbprint
 from hoopjump.dev.services import wait_for
 from tests.bastion.town import CA, Town, no_forward, opened, refused
-from tests.keys.provider import Provider, TokenKey, provider
+from tests.keys.provider import Provider, TokenKey
 
 ECHO = ("mybash", "echo hello")
-
-
-@pytest.fixture(scope="module")
-def idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
-    """The identity provider, whose users have their e-mail address in `sub`."""
-    with provider(tmp_path_factory.mktemp("provider")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def binding() -> TokenKey:
-    """The key with which a hoopjump-ca signs the tokens that it binds."""
-    return TokenKey("binding")
 
 
 @pytest.fixture(scope="module")
