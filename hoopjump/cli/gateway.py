@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from hoopjump.cli import files, output
+from hoopjump.cli import files, output, takeover
 from hoopjump.config import Config, GatewaySection, load, read_secret
 from hoopjump.daemon.policy import read_authorities
 from hoopjump.decision.keys import KEY_TEXT_LIMIT, fingerprint, read_public_key
@@ -20,11 +18,9 @@ from hoopjump.decision.wire import FormatError
 from hoopjump.errors import HoopjumpError
 from hoopjump.gateway import changes, checks, ssh_server
 from hoopjump.gateway.client import GatewayClient
-from hoopjump.gateway.models import SshServerReply
 from hoopjump.gateway.ssh_server import HANDOFF_COMMENT, Authority
 from hoopjump.handoff.issue import PrivateKeySigner
 
-_FILE_LIMIT: Final = 1024 * 1024
 # The gateway stops and starts a server within this call.
 _PUT_SECONDS: Final = 30.0
 
@@ -74,26 +70,6 @@ def check(ctx: click.Context, api_key: str | None, handoff_ca: Path | None, as_j
     ctx.exit(output.findings(findings, {"gateway": config.gateway.api_url}, as_json))
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A file to write: ``shown`` are the texts that the diff may show, which for a private key are fingerprints."""
-
-    path: Path
-    data: bytes
-    mode: int
-    old: bytes
-    shown: tuple[str, str]
-
-    @property
-    def changed(self) -> bool:
-        return self.old != self.data
-
-    def diff(self) -> list[str]:
-        before, after = (text.splitlines() for text in self.shown)
-        name = str(self.path)
-        return list(difflib.unified_diff(before, after, name, name, lineterm="")) if self.changed else []
-
-
 @gateway.command(epilog="Example: hoopjump gateway sync --dry-run")
 @click.option(
     "--host-key",
@@ -129,9 +105,9 @@ def sync(  # noqa: PLR0917  # click hands every option over by its name
         whose = "our own" if authority.blob == ours.blob else "another bastion's"
         output.say(f"left out of {config.trust.user_cas}: {whose} handoff CA {fingerprint(authority.blob)}")
     targets = [
-        _text_target(config.gateway.known_hosts, changes.known_hosts(server, config.gateway)),
-        _text_target(config.trust.user_cas, cas.text),
-        *(_key_targets(host_key, server) if host_key else ()),
+        takeover.text_target(config.gateway.known_hosts, changes.known_hosts(server, config.gateway)),
+        takeover.text_target(config.trust.user_cas, cas.text),
+        *(takeover.key_targets(host_key, server) if host_key else ()),
     ]
     changed = [target for target in targets if target.changed]
     if not as_json:
@@ -251,19 +227,6 @@ def _or_error(read: Callable[[], T]) -> T | HoopjumpError:
         return read()
     except HoopjumpError as error:
         return error
-
-
-def _text_target(path: Path, text: str) -> _Target:
-    old = files.read_bounded(str(path), _FILE_LIMIT) if path.exists() else b""
-    return _Target(path, text.encode(), files.PUBLIC, old, (old.decode("utf-8", "replace"), text))
-
-
-def _key_targets(path: Path, server: SshServerReply) -> tuple[_Target, _Target]:
-    key, blob = ssh_server.shared_key(server), ssh_server.host_key(server)
-    old = files.read_bounded(str(path), _FILE_LIMIT) if path.exists() else b""
-    told = ("private key, not shown" if old else "", f"private key of {fingerprint(blob)}, not shown")
-    public = _text_target(path.with_name(f"{path.name}.pub"), f"{ssh_server.key_line(Authority(blob, 'gateway'))}\n")
-    return _Target(path, key, files.PRIVATE, old, told), public
 
 
 def _confirm(question: str) -> None:
