@@ -5,7 +5,7 @@ Signature first, claims afterwards: until it holds, the claims decide nothing bu
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from cryptography.exceptions import InvalidSignature
@@ -36,17 +36,20 @@ class VerifiedToken(NamedTuple):
     """What a token says, verified. A tuple and not a dataclass because making one is part of every verification.
 
     It holds while ``begins <= now < ends`` (Unix seconds, leeway and longest age included).
-    ``key`` is the thumbprint of the key that signed it (:data:`SHARED` for a secret), ``kid`` that key's name in the
-    set. ``claims`` are all of them.
+    ``signer`` is the key that signed it, None a shared secret. ``claims`` are all of them.
     """
 
     user: str
     groups: tuple[str, ...]
     begins: int
     ends: int
-    key: str
+    signer: Key | None
     claims: Mapping[str, Any]
-    kid: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The thumbprint of the key that signed it, :data:`SHARED` for a secret."""
+        return SHARED if self.signer is None else self.signer.thumbprint
 
     @property
     def issuer(self) -> str:
@@ -71,8 +74,8 @@ class VerifiedToken(NamedTuple):
         return TokenMark(
             issuer=short(self.issuer),
             token_id=_name(self.token_id),
-            key="" if self.key == SHARED else self.key,
-            kid=_name(self.kid),
+            key="" if self.signer is None else self.signer.thumbprint,
+            kid=None if self.signer is None else _name(self.signer.kid),
             original_issuer=_name(told.get("iss")),
             original_id=_name(told.get("jti")),
         )
@@ -83,16 +86,10 @@ class VerifiedToken(NamedTuple):
         return cast(int, self.claims["exp"])
 
 
-def verify(
-    token: bytes,
-    issuers: Mapping[str, TrustedIssuer],
-    now: float,
-    revoked: Container[tuple[str, str]] = frozenset(),
-) -> VerifiedToken:
+def verify(token: bytes, issuers: Mapping[str, TrustedIssuer], now: float) -> VerifiedToken:
     """Verify a token, as it was sent: no white space, no ``Bearer``. Raises :class:`TokenError`.
 
-    ``issuers`` are by name (:func:`hoopjump.decision.token_policy.trust`); ``now`` is Unix seconds; ``revoked`` holds
-    (issuer, jti).
+    ``issuers`` are by name (:func:`hoopjump.decision.token_policy.trust`); ``now`` is Unix seconds.
     """
     if len(token) > TOKEN_LIMIT:
         raise TokenError(Reason.TOKEN_TOO_LARGE, f"{len(token)} bytes")
@@ -112,30 +109,21 @@ def verify(
         raise TokenError(Reason.TOKEN_WRONG_TYPE, f"typ {typ[:64]!a}")
     if algorithm not in policy.algorithms:
         _refuse_algorithm(algorithm, trusted)
-    keys = trusted.keys
+    keys, signer = trusted.keys, None
     try:
         if isinstance(keys, KeySet):
-            key = keys.named.get(kid) or keys.find(kid)
-            if algorithm not in key.algorithms:
-                _refuse_key(key, algorithm)
-            CHECKS[algorithm](key.primitive, signature, signed)
-            signer, named = key.thumbprint, key.kid
+            signer = keys.named.get(kid) or keys.find(kid)
+            if algorithm not in signer.algorithms:
+                _refuse_key(signer, algorithm)
+            CHECKS[algorithm](signer.primitive, signature, signed)
         else:
             check_hs256(keys.value, signature, signed)
-            signer, named = SHARED, None
     except InvalidSignature:
         raise TokenError(Reason.TOKEN_BAD_SIGNATURE, f"{algorithm}, kid {(kid or '')[:64]!a}") from None
-    return _believe(claims, policy, signer, named, now, revoked)
+    return _believe(claims, policy, signer, now)
 
 
-def _believe(  # noqa: PLR0917 - by name they would cost every token
-    claims: dict[str, Any],
-    policy: IssuerPolicy,
-    signer: str,
-    kid: str | None,
-    now: float,
-    revoked: Container[tuple[str, str]],
-) -> VerifiedToken:
+def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, now: float) -> VerifiedToken:
     """The claims of a token whose signature holds. Each line of it is run for every token."""
     get = claims.get
     audience, subject = get("aud"), get("sub")
@@ -148,18 +136,15 @@ def _believe(  # noqa: PLR0917 - by name they would cost every token
         _refuse_name("sub", subject, Reason.TOKEN_SUBJECT_MISSING)
     begins, ends = _window(claims, policy, now)
     token_id = get("jti")
-    if token_id is not None or "jti" in claims:
-        if type(token_id) is not str or not token_id:
-            raise TokenError(Reason.TOKEN_CLAIM_MALFORMED, "`jti` is not text")
-        if (policy.issuer, token_id) in revoked:
-            raise TokenError(Reason.TOKEN_REVOKED, f"jti {token_id[:64]!a}")
+    if (type(token_id) is not str or not token_id) and "jti" in claims:
+        raise TokenError(Reason.TOKEN_CLAIM_MALFORMED, "`jti` is not text")
     for wanted in policy.required_paths:
         if follow(claims, wanted) is None:
             raise TokenError(Reason.TOKEN_CLAIM_MISSING, f"`{'.'.join(wanted)}`")
     user = subject if policy.user_claim == "sub" else _user(claims, policy)
     path = policy.groups_path
     groups = () if path is None else _groups(get(path[0]) if len(path) == 1 else follow(claims, path))
-    return VerifiedToken(user, groups, begins, ends, signer, claims, kid)
+    return VerifiedToken(user, groups, begins, ends, signer, claims)
 
 
 def _window(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> tuple[int, int]:

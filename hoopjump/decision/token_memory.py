@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Final
 
@@ -16,8 +16,8 @@ ROOM: Final = 32 * 1024 * 1024
 class VerifiedTokens:
     """Remembers verified tokens by the SHA-256 of their bytes; only what was verified takes up room.
 
-    An ended token is told to nobody. One is forgotten when its key leaves the set, when it is revoked, or, where there
-    is no room (``capacity`` tokens, ``room`` bytes of them), as the one remembered longest. For one thread.
+    An ended token is told to nobody. One is forgotten when its key leaves the set, or, where there is no room
+    (``capacity`` tokens, ``room`` bytes of them), as the one remembered longest. For one thread.
     """
 
     __slots__ = ("_capacity", "_left", "_room", "_sizes", "_tokens")
@@ -52,14 +52,11 @@ class VerifiedTokens:
 
     def keep_keys(self, issuer: str, thumbprints: Collection[str]) -> int:
         """Forget an issuer's tokens that other keys signed; how many they were."""
-        return self._forget(lambda kept: kept.issuer == issuer and kept.key not in thumbprints)
-
-    def revoke(self, issuer: str, token_id: str) -> int:
-        """Forget the tokens with this ``jti``; how many they were."""
-        return self._forget(lambda kept: kept.issuer == issuer and kept.token_id == token_id)
-
-    def _forget(self, gone: Callable[[VerifiedToken], bool]) -> int:
-        forgotten = [digest for digest, verified in self._tokens.items() if gone(verified)]
+        forgotten = [
+            digest
+            for digest, verified in self._tokens.items()
+            if verified.issuer == issuer and verified.key not in thumbprints
+        ]
         for digest in forgotten:
             self._drop(digest)
         return len(forgotten)

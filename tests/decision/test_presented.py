@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hoopjump.decision.certificate import Certificate, parse_certificate, read_certificate
 from hoopjump.decision.decide import decide, wants_token
 from hoopjump.decision.jose import TokenError
-from hoopjump.decision.jwk import thumbprint
+from hoopjump.decision.jwk import Key, thumbprint
 from hoopjump.decision.keys import parse_public_key
 from hoopjump.decision.presented import (
     embedded_token,
@@ -39,7 +39,8 @@ EXPIRED = RefusedToken(Reason.TOKEN_EXPIRED, "exp 1, now 2")
 def verified(**claims: Any) -> VerifiedToken:
     """A token whose signature and claims hold."""
     all_claims = {"iss": "https://ca.example.com", "sub": "auth0|1", "exp": NOW + 270, "jti": "j1", **claims}
-    return VerifiedToken("auth0|1", ("dev",), 0, NOW + 300, "thumbprint", all_claims, "ca-1")
+    signer = Key("ca-1", "Ed25519", "thumbprint", None, frozenset({"EdDSA"}))
+    return VerifiedToken("auth0|1", ("dev",), 0, NOW + 300, signer, all_claims)
 
 
 def certificate(extensions: bytes | None = None) -> Certificate:

@@ -20,14 +20,15 @@ from tests.hostile.tokens import signatures
 from tests.hostile.tokens.forge import AUDIENCE, ISSUER, ISSUERS, MAILING, NOW, SECRET, SHARING, SINGLE, claims, token
 from tests.hostile.tokens.table import HOSTILE
 
-REVOKED = frozenset({(ISSUER, "revoked")})
+# Lists of revoked tokens are the configured issuers': tests/cli has those tokens refused.
+UNLISTED = [name for name, hostile in HOSTILE.items() if hostile.code != Reason.TOKEN_REVOKED.code]
 
 
 def ours(candidate: bytes) -> VerifiedToken:
-    return verify(candidate, ISSUERS, NOW, REVOKED)
+    return verify(candidate, ISSUERS, NOW)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", UNLISTED)
 def test_a_hostile_token_is_refused_for_its_own_reason(name: str) -> None:
     """And the detail is printable, bounded, and has nothing of the signature."""
     hostile = HOSTILE[name]

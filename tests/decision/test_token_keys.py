@@ -250,18 +250,6 @@ def test_a_key_that_leaves_the_set_takes_its_tokens_along() -> None:
     assert memory.get(shared, NOW) is not None
 
 
-def test_a_revoked_token_is_forgotten() -> None:
-    """And refused when it comes again."""
-    memory, made, _ = remembering()
-    assert memory.revoke(ISSUER, "token-2") == 0
-    assert memory.revoke(SHARING, "token-1") == 0
-    assert memory.revoke(ISSUER, "token-1") == 1
-    assert memory.get(made, NOW) is None
-    with pytest.raises(TokenError) as refused:
-        verify(made, ISSUERS, NOW, {(ISSUER, "token-1")})
-    assert refused.value.reason is Reason.TOKEN_REVOKED
-
-
 def test_unverified_tokens_take_up_no_room() -> None:
     """However many are looked for; and of the verified ones the first goes first."""
     memory, made, _ = remembering(capacity=2)
@@ -293,9 +281,6 @@ def test_large_tokens_take_up_no_more_room_than_many_small_ones() -> None:
     for one in [*made[:6], made[5]]:
         memory.remember(one, verify(one, ISSUERS, NOW))
     assert known() == [3, 4, 5]
-    assert memory.revoke(ISSUER, "4") == 1
-    memory.remember(made[6], verify(made[6], ISSUERS, NOW))
-    assert known() == [3, 5, 6]
     assert memory.keep_keys(ISSUER, ()) == 3
     for one in made[6:]:
         memory.remember(one, verify(one, ISSUERS, NOW))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hoopjump.decision.jwk import parse_key
+from hoopjump.decision.jwk import Key, parse_key
 from hoopjump.decision.token import SHARED, VerifiedToken, verify
 from hoopjump.decision.token_mark import TokenMark, short
 from tests.hostile.tokens.forge import ISSUER, ISSUERS, NOW, SECRET, SHARING, claims, jwk, token
@@ -18,7 +18,8 @@ NAMES = ["jti-1", "x" * 128, "x" * 129, "\u00fc" * 10, "a\nb", "\x1b[2J", "\ud80
 def mark(**more: Any) -> TokenMark:
     """That of a token with these claims."""
     told = {"iss": "https://ca.example.com", "sub": "alice", "exp": NOW, **more}
-    return VerifiedToken("alice", (), 0, NOW, "thumbprint", told, "ca-1").mark
+    signer = Key("ca-1", "Ed25519", "thumbprint", None, frozenset({"EdDSA"}))
+    return VerifiedToken("alice", (), 0, NOW, signer, told).mark
 
 
 @pytest.mark.parametrize("name", NAMES)

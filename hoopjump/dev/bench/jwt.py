@@ -156,7 +156,7 @@ def _remembered() -> Row:
     for number, token in enumerate(tokens):
         claims = {"iss": ISSUER, "sub": "user", "jti": f"{number}"}
         ends = int(now) + 3600
-        memory.remember(token, VerifiedToken("user", (), 0, ends, "key", claims))
+        memory.remember(token, VerifiedToken("user", (), 0, ends, None, claims))
 
     def look(begin: int) -> None:
         for token in tokens[begin : begin + BLOCK]:
