@@ -36,8 +36,7 @@ def cert() -> None:
 @cert.command(epilog="Example: hoopjump cert inspect id_ed25519-cert.pub")
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
-def inspect(ctx: click.Context, file: str, as_json: bool) -> None:
+def inspect(file: str, as_json: bool) -> None:
     """Show every field of the certificate in FILE (`-`: stdin).
 
     Exit status 0 when it is well-formed and signed by the CA that it names, also when it has expired; 1 when not, with
