@@ -186,7 +186,7 @@ def test_a_login_while_hoopjump_ca_is_away_and_after(
     assert (page.status, page.headers["Content-Type"]) == (502, "text/html")
     said = laptop.hoopjump("login", "--device", "--quiet")
     assert said.status == 1
-    assert f"{url} answers with 502: hoopjump-ca is away or overrun" in said.err
+    assert f"{url}/ssh/certificates is away or overrun: status 502" in said.err
     assert "try again in a minute" in said.err
     yard.service.start()
     assert laptop.hoopjump("login", "--device", "--quiet").status == 0
