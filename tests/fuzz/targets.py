@@ -46,7 +46,7 @@ def token(data: bytes) -> None:
         head, _, body = data[1:].partition(b"\0")
         data = tokens.token(body, head)
     try:
-        found = verify(data, tokens.ISSUERS, tokens.NOW, frozenset())
+        found = verify(data, tokens.ISSUERS, tokens.NOW)
     except TokenError as refused:
         told(refused.detail)
         return
