@@ -1,37 +1,30 @@
-"""Signatures of tokens: RFC 7518 section 3, RFC 8037 section 3.1.
-
-hashlib makes the hash, which is handed over: OpenSSL makes it in both cases, and RSA is faster for it.
-"""
+"""Signatures of tokens: RFC 7518 section 3, RFC 8037 section 3.1."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from hashlib import sha256, sha384, sha512
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 # A check of (key, signature, data) that raises InvalidSignature. Its key is of the type that the algorithm needs:
 # hoopjump.decision.jwk gives every key only such algorithms.
 Check = Callable[[Any, bytes, bytes], None]
-Digest = Callable[[bytes], Any]
 
 
-def _rsa(scheme: padding.AsymmetricPadding, digest: Digest, algorithm: hashes.HashAlgorithm) -> Check:
-    made = Prehashed(algorithm)
-
+def _rsa(scheme: padding.AsymmetricPadding, algorithm: hashes.HashAlgorithm) -> Check:
     def check(key: Any, signature: bytes, data: bytes) -> None:  # noqa: ANN401
-        key.verify(signature, digest(data).digest(), scheme, made)
+        key.verify(signature, data, scheme, algorithm)
 
     return check
 
 
-def _ecdsa(size: int, digest: Digest, algorithm: hashes.HashAlgorithm) -> Check:
-    scheme = ec.ECDSA(Prehashed(algorithm))
+def _ecdsa(size: int, algorithm: hashes.HashAlgorithm) -> Check:
+    scheme = ec.ECDSA(algorithm)
     double = 2 * size
     # An integer of full length as DER has it, without and with the zero that keeps it positive.
     plain, signed = bytes((2, size)), bytes((2, size + 1, 0))
@@ -46,7 +39,7 @@ def _ecdsa(size: int, digest: Digest, algorithm: hashes.HashAlgorithm) -> Check:
             der = frame + signature[:size] + (signed if s & 0x80 else plain) + signature[size:]
         else:
             der = encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))
-        key.verify(der, digest(data).digest(), scheme)
+        key.verify(der, data, scheme)
 
     return check
 
@@ -57,12 +50,12 @@ def _eddsa(key: Any, signature: bytes, data: bytes) -> None:  # noqa: ANN401
 
 CHECKS: Final[dict[str, Check]] = {
     "EdDSA": _eddsa,
-    "ES256": _ecdsa(32, sha256, hashes.SHA256()),
-    "ES384": _ecdsa(48, sha384, hashes.SHA384()),
-    "RS256": _rsa(padding.PKCS1v15(), sha256, hashes.SHA256()),
-    "RS384": _rsa(padding.PKCS1v15(), sha384, hashes.SHA384()),
-    "RS512": _rsa(padding.PKCS1v15(), sha512, hashes.SHA512()),
-    "PS256": _rsa(padding.PSS(padding.MGF1(hashes.SHA256()), 32), sha256, hashes.SHA256()),
+    "ES256": _ecdsa(32, hashes.SHA256()),
+    "ES384": _ecdsa(48, hashes.SHA384()),
+    "RS256": _rsa(padding.PKCS1v15(), hashes.SHA256()),
+    "RS384": _rsa(padding.PKCS1v15(), hashes.SHA384()),
+    "RS512": _rsa(padding.PKCS1v15(), hashes.SHA512()),
+    "PS256": _rsa(padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()),
 }
 
 
