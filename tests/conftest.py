@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -44,6 +45,19 @@ def need_bastion() -> None:
         if REQUIRED or "HOOPJUMP_SSHD" in os.environ:
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+def need_terminals() -> None:
+    """Skip where sshd can give nobody a terminal: one that is not root's must have the group tty from the start.
+
+    sshpty.c pty_setowner().
+    """
+    near, far = os.openpty()
+    given = os.geteuid() == 0 or os.fstat(far).st_gid == grp.getgrnam("tty").gr_gid
+    os.close(near)
+    os.close(far)
+    if not given:
+        pytest.skip("needs a /dev/pts that gives terminals to the group tty (mount -t devpts -o gid=5,mode=620)")
 
 
 @pytest.fixture

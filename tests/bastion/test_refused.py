@@ -32,7 +32,8 @@ from tests.bastion.proof import (
     no_access,
     told,
 )
-from tests.bastion.ways import need_terminals, started, status_of, typed
+from tests.bastion.ways import started, status_of, typed
+from tests.conftest import need_terminals
 
 DENIED: dict[str, tuple[dict[str, Any], str]] = {
     "expired": ({"valid": EXPIRED}, "cert-expired"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,9 +10,9 @@ from subprocess import CompletedProcess
 from typing import Any, Final
 
 import pexpect
-import pytest
 
 from hoopjump.dev.bastion import Bastion
+from tests.conftest import need_terminals
 
 FORCE_COMMAND: Final = "force-command"
 JUMP: Final = "jump"
@@ -45,19 +44,6 @@ def started(argv: list[str], **rest: Any) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
-
-
-def need_terminals() -> None:
-    """Skip where sshd can give nobody a terminal: one that is not root's must have the group tty from the start.
-
-    sshpty.c pty_setowner().
-    """
-    near, far = os.openpty()
-    given = os.geteuid() == 0 or os.fstat(far).st_gid == grp.getgrnam("tty").gr_gid
-    os.close(near)
-    os.close(far)
-    if not given:
-        pytest.skip("needs a /dev/pts that gives terminals to the group tty (mount -t devpts -o gid=5,mode=620)")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import pytest
 from hoopjump.dev.gateway import RoleSpec, Setup, UserSpec, in_thread
 from hoopjump.dev.private_sshd import Sshd
 from hoopjump.dev.services import free_port, wait_for
-from tests.conftest import need_bastion
+from tests.conftest import need_bastion, need_terminals
 from tests.dev.conftest import Scene
 from tests.dev.yard import Authority, Client, interrupts_and_ends, keygen, without_farewell
 
@@ -120,6 +120,7 @@ def test_input_that_goes_on_is_typed_into_a_shell(scene: Scene) -> None:
 
 def test_terminal_on_the_target(scene: Scene) -> None:
     """With size, TERM, resizing and Ctrl-C."""
+    need_terminals()
     argv = scene.client.command(scene.key, "web1", options=("-tt",))
     environment = os.environ | {"TERM": "vt220"}
     terminal = pexpect.spawn(argv[0], argv[1:], env=environment, dimensions=(30, 100), timeout=20, encoding="utf-8")
