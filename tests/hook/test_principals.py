@@ -6,10 +6,11 @@ import contextlib
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
-from hoopjump.hook import LINE_LIMIT, well_formed
+from hoopjump.hook import LINE_LIMIT, receive, well_formed
 from tests.hook.conftest import Hook
 from tests.hook.fake_daemon import Step, answer, drop, frame, netstrings, read_frame, send, silent
 
@@ -106,6 +107,19 @@ def test_trickling_daemon_is_left_at_the_hooks_own_deadline(hook: Hook) -> None:
 
     with hook.serving(trickle):
         assert "no answer within 2 s" in denied(hook)
+
+
+def test_answer_that_came_while_the_machine_was_busy_counts() -> None:
+    """The daemon was in time; that the hook gets to look only now is not its fault."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        past = time.monotonic() - 1
+        answered = frame(("outcome", "line"), ("line", LINE))
+        theirs.sendall(answered)
+        assert receive(ours, past)["line"] == [LINE.encode()]
+        theirs.sendall(answered[:-1])
+        with pytest.raises(TimeoutError, match="timed out"):
+            receive(ours, past)
 
 
 def test_connection_dropped_by_a_restarting_daemon_is_tried_once_more(hook: Hook) -> None:
