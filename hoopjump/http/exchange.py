@@ -34,9 +34,16 @@ class ExchangeError(Exception):
         self.kind: Final = kind
 
 
+class _Session(requests.Session):
+    """Takes no answer for a redirect: requests reads the body of one to its end, inflated, to see where it leads."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere."""
+
+
 def new_session(adapter: DeadlineAdapter, ca_file: Path | None) -> requests.Session:
     """No proxy, netrc or certificate setting of the environment, no cookies, and TLS is always verified."""
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.verify = str(ca_file) if ca_file else True
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))

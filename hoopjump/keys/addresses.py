@@ -10,11 +10,20 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 # RFC 4291 section 2.5.5.1: IPv4-compatible, of no use any more.
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
-# Of IANA's special-purpose registries and of their past, what some versions of Python take for global.
+# Of IANA's special-purpose registries and of their past, what some versions of Python take for global; and the one
+# address at which every virtual machine of Azure finds its platform.
 _SPECIAL: Final = tuple(
     map(
         ipaddress.ip_network,
-        ("192.88.99.0/24", "64:ff9b:1::/48", "2001::/23", "3fff::/20", "5f00::/16", "fec0::/10"),
+        (
+            "168.63.129.16/32",
+            "192.88.99.0/24",
+            "64:ff9b:1::/48",
+            "2001::/23",
+            "3fff::/20",
+            "5f00::/16",
+            "fec0::/10",
+        ),
     )
 )
 

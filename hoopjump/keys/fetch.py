@@ -67,13 +67,7 @@ def fetch(url: str, way: Way, etag: str | None = None) -> Document:
             answer = _once(session, place.geturl(), etag, deadline)
             if isinstance(answer, Document):
                 return answer
-            target = urlsplit(urljoin(place.geturl(), answer))
-            if _origin(target) != _origin(place):
-                raise FetchError(
-                    f"{place.geturl()}: a redirect to {printable(target.geturl())}, which is elsewhere",
-                    "configure the place that it leads to, if that is the provider's own",
-                )
-            place = target
+            place = _within(place, answer)
     raise FetchError(f"{url}: more than {REDIRECTS} redirects")
 
 
@@ -88,6 +82,20 @@ def check_url(url: str, way: Way) -> None:
         raise FetchError(f"{printable(url)!a} is not a URL that keys are fetched from")
     if parts.scheme == "http" and not way.allow_http:
         raise FetchError(f"{url}: plain http is not allowed", "see allow_http of the issuer")
+
+
+def _within(place: SplitResult, answer: str) -> SplitResult:
+    """Where a redirect leads, in the same origin."""
+    try:
+        target = urlsplit(urljoin(place.geturl(), answer))
+    except ValueError:
+        target = None
+    if target is None or _origin(target) != _origin(place):
+        raise FetchError(
+            f"{place.geturl()}: a redirect to {printable(target.geturl() if target else answer)}, which is elsewhere",
+            "configure the place that it leads to, if that is the provider's own",
+        )
+    return target
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -26,13 +26,17 @@ DISCOVERY = "/.well-known/openid-configuration"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the provider says; the body in ``pieces`` comes piece by piece, ``pause`` seconds between."""
+    """What the provider says; the body in ``pieces`` comes piece by piece, ``pause`` seconds between.
+
+    ``length`` is what it says of the body's, where that is not known.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    pieces: tuple[bytes, ...] = ()
+    pieces: Iterable[bytes] = ()
     pause: float = 0.0
+    length: int | None = None
 
 
 class TokenKey:
@@ -137,7 +141,8 @@ def provider(directory: Path) -> Iterator[Provider]:
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body) + sum(map(len, answer.pieces))))
+                length = len(answer.body) + sum(map(len, answer.pieces)) if answer.length is None else answer.length
+                self.send_header("Content-Length", str(length))
                 self.end_headers()
                 self.wfile.write(answer.body)
                 for piece in answer.pieces:

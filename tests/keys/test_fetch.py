@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def test_a_redirect_within_the_provider_is_followed(idp: Provider, way: Way, sta
         "file:///etc/passwd",
         "https://127.0.0.1:x/",
         "gopher://127.0.0.1/",
+        "http://[",
+        "//\xff",
     ],
 )
 def test_a_redirect_to_elsewhere_is_refused(idp: Provider, way: Way, target: str) -> None:
@@ -92,6 +95,24 @@ def test_redirects_have_an_end(idp: Provider, way: Way) -> None:
     with pytest.raises(FetchError, match="more than 3 redirects"):
         fetch(idp.issuer + "/keys", way)
     assert idp.asked("/keys") == 4
+
+
+def test_nothing_of_a_redirects_body_is_read(idp: Provider, way: Way) -> None:
+    """It may be endless, or inflate to gigabytes; where it leads is all that counts."""
+    bomb = {"Location": "https://localhost/", "Content-Encoding": "gzip"}
+    noise = os.urandom(1 << 20)
+    sent = []
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(2000):
+            sent.append(len(noise))
+            yield noise
+
+    idp.answers["/keys"] = lambda: Answer(302, headers=bomb, pieces=pieces(), length=2000 << 20)
+    with pytest.raises(FetchError, match="which is elsewhere"):
+        fetch(idp.issuer + "/keys", way)
+    # What the connection takes by itself.
+    assert sum(sent) < 50 << 20
 
 
 def test_an_answer_without_an_end_is_cut(idp: Provider, way: Way) -> None:
@@ -154,6 +175,7 @@ def test_settings_of_the_environment_do_not_count(
         "192.168.1.1",
         "100.64.0.1",
         "169.254.169.254",
+        "168.63.129.16",
         "192.0.2.1",
         "198.18.0.1",
         "224.0.0.1",
