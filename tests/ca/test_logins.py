@@ -42,6 +42,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
             Bastion(settings=settings) as bastion,
             Yard(directory, {"[certificate]": f'ca_key = "file:{bastion.user_ca.key}"'}) as yard,
         ):
+            # A jump is end to end, and this is not about what the gateway loses there.
+            bastion.gateway.faults(early_close=False)
             yield SimpleNamespace(bastion=bastion, yard=yard)
 
 

@@ -150,13 +150,14 @@ class Scene:
         self.audit = Audit([self.sink])
         self.user_ca = PrivateKeySigner(Ed25519PrivateKey.generate())
         self.certificate = self.new_certificate()
+        self.ends = int(time.time()) + 3600
         self.verdict = Verdict(
             Access.ALLOW,
             Reason.ALLOWED,
             Reason.ALLOWED.sentence(),
             (),
             "restrict alice@x.io",
-            int(time.time()) + 3600,
+            self.ends,
             ALICE,
             ALICE.email,
         )
@@ -206,7 +207,7 @@ class Scene:
             access=Access.ALLOW,
             reason=Reason.ALLOWED,
             sentence="",
-            deadline=int(time.time()) + 3600,
+            deadline=self.ends,
             user=ALICE,
             identity=ALICE.email,
             source="192.0.2.7",
