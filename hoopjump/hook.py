@@ -40,6 +40,7 @@ SOCKET = "/run/hoopjump/hoopjumpd.sock"
 SYSLOG = "/dev/log"
 VERSION = 1
 DEADLINE = 2.0  # seconds for one question; the daemon answers within 1.5
+LOOK = 0.25  # seconds of it between two looks at the clock
 FRAME_LIMIT = 262144
 LINE_LIMIT = 2048
 CHUNK = 65536  # the size of a pipe
@@ -168,7 +169,8 @@ def connect(path: str, end: float) -> "_socket.socket":
 def receive(link: "_socket.socket", end: float) -> "dict[str, list[bytes]]":
     """One answer; raises ProtocolError, the timeout, or ConnectionError when the connection ends before it is whole.
 
-    The deadline is the daemon's: what has come by the time that a busy machine lets us look counts.
+    The deadline is the daemon's. What has come by the time that a busy machine lets us look counts, and for as long as
+    it kept us from looking, because it was paused perhaps, it has kept the daemon from answering.
     """
     data = b""
     while True:
@@ -178,11 +180,16 @@ def receive(link: "_socket.socket", end: float) -> "dict[str, list[bytes]]":
                 raise ProtocolError("not one frame")
             if len(data) == 4 + size:
                 return decode(data[4:])
-        link.settimeout(max(0.0, end - time.monotonic()))
+        begin = time.monotonic()
+        wait = max(0.0, min(end - begin, LOOK))
+        link.settimeout(wait)
         try:
             part = link.recv(CHUNK)
-        except BlockingIOError:
-            raise _socket.timeout("timed out") from None
+        except (BlockingIOError, _socket.timeout):
+            if not wait:
+                raise _socket.timeout("timed out") from None
+            end += time.monotonic() - begin - wait
+            continue
         if not part:
             raise ConnectionResetError("the connection ended without an answer")
         data += part

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
 
 import pytest
 
+from hoopjump.dev.services import wait_for
 from hoopjump.hook import LINE_LIMIT, receive, well_formed
-from tests.hook.conftest import Hook
+from tests.hook.conftest import Hook, state
 from tests.hook.fake_daemon import Step, answer, drop, frame, netstrings, read_frame, send, silent
 
 CERTIFICATE = "AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29t" * 30
@@ -120,6 +124,31 @@ def test_answer_that_came_while_the_machine_was_busy_counts() -> None:
         theirs.sendall(answered[:-1])
         with pytest.raises(TimeoutError, match="timed out"):
             receive(ours, past)
+
+
+def test_time_in_which_the_machine_stood_still_does_not_count(hook: Hook) -> None:
+    """A virtual machine that was moved elsewhere meanwhile: hook and daemon go on together, and nobody is denied."""
+
+    def stand_still(daemon: object, link: socket.socket) -> None:
+        read_frame(link)
+        pid = peer_pid(link)
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: state(pid) == "T", what="the hook to stand still")
+        until = time.monotonic() + 2.5
+        wait_for(lambda: time.monotonic() > until, what="the end of the hook's deadline")
+        os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: state(pid) != "T", what="the hook to go on")
+        link.sendall(frame(("outcome", "line"), ("line", LINE)))
+
+    with hook.serving(stand_still):
+        done = hook.run("principals", *OPTIONS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, LINE.encode() + b"\n", b"")
+
+
+def peer_pid(link: socket.socket) -> int:
+    """The process at the other end of a Unix connection."""
+    pid: int = struct.unpack("iII", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return pid
 
 
 def test_connection_dropped_by_a_restarting_daemon_is_tried_once_more(hook: Hook) -> None:
