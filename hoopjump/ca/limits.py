@@ -70,12 +70,16 @@ class UsedProofs:
         self._remembered = remembered
         self._ends: OrderedDict[bytes, float] = OrderedDict()
 
-    def use(self, proof: bytes, moment: int, now: float, window: float) -> None:
-        """Use a proof up, which was made at ``moment``; raises :class:`RefusedError`."""
+    def refuse(self, proof: bytes, now: float) -> None:
+        """Raise :class:`RefusedError` for a proof that has been used."""
         while self._ends and next(iter(self._ends.values())) < now:
             self._ends.popitem(last=False)
         if proof in self._ends:
             raise RefusedError(Reason.PROOF_REPLAYED)
+
+    def use(self, proof: bytes, moment: int, now: float, window: float) -> None:
+        """Use a proof up, which was made at ``moment``; raises :class:`RefusedError`."""
+        self.refuse(proof, now)
         if moment < self._started:
             raise RefusedError(Reason.PROOF_STALE, "made before this service was started")
         if len(self._ends) >= self._remembered:

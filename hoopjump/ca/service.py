@@ -24,12 +24,11 @@ from hoopjump.decision.possession import WINDOW, ProofError, Statement, check_pr
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import VerifiedToken
 from hoopjump.errors import HoopjumpError
+from hoopjump.keys.asking import Asking
 from hoopjump.keys.keysets import KeySets
 
 # Signing waits for an agent; everybody else's wait in front of these.
 SIGNERS: Final = 8
-# So many may wait for providers that are asked for a key.
-LOOKUPS: Final = 4
 # For so long nobody asks the agent again how it is.
 HEALTH_SECONDS: Final = 5.0
 
@@ -70,7 +69,7 @@ class Service:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
-        self._keys = keys
+        self._asking = Asking(keys, clock)
         self._issuing = issuing
         self._authority = authority
         self._limits = limits
@@ -78,15 +77,14 @@ class Service:
         self._metrics = metrics
         self._clock = clock
         self._signers = ThreadPoolExecutor(SIGNERS, "ca-signer")
-        self._lookups = ThreadPoolExecutor(LOOKUPS, "ca-lookup")
         self._looking = asyncio.Lock()
         self._looked = -HEALTH_SECONDS
         self._unwell: str | None = None
 
     def stop(self) -> None:
         """Wait for nobody any more."""
-        for threads in (self._signers, self._lookups):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._signers.shutdown(wait=False, cancel_futures=True)
+        self._asking.stop()
 
     def admit(self, source: str) -> Answer | None:
         """The refusal of a source that has asked too often, None for all others; ``source`` is a neighbourhood."""
@@ -110,7 +108,7 @@ class Service:
         try:
             request = parse_request(body)
             now = self._clock()
-            verified = await self._verified(request.token, now)
+            verified = await self._asking.verify(request.token)
             told: Fields = {"user": verified.user, "subject": verified.subject}
             known = {**known, **told, "issuer": verified.issuer, "token_id": verified.token_id}
             certificate = await self._issue(request, verified, now)
@@ -134,17 +132,11 @@ class Service:
             },
         )
 
-    async def _verified(self, token: bytes, now: float) -> VerifiedToken:
-        try:
-            return self._keys.verify_known(token, now)
-        except TokenError as error:
-            if not self._keys.worth_asking(token, error):
-                raise
-        return await asyncio.get_running_loop().run_in_executor(self._lookups, self._keys.verify, token, now)
-
     async def _issue(self, request: Request, verified: VerifiedToken, now: float) -> Certificate:
         statement = Statement(self._url, request.moment, request.token)
         proof = check_proof(request.proof, request.key, statement, now)
+        # Nobody uses up what somebody else may ask for, by sending their request again.
+        self._limits.proofs.refuse(proof, now)
         if not self._limits.users.take(f"{verified.issuer} {verified.user}"):
             raise RefusedError(Reason.TOO_MANY_REQUESTS, "this user")
         self._limits.proofs.use(proof, request.moment, now, WINDOW)

@@ -41,8 +41,7 @@ class KeyAdministration:
         action, kid = call.message.text("action") or "list", call.message.text("kid")
         answer: dict[str, Any] = {}
         if action == "refresh":
-            names = [row["issuer"] for row in self._keys.rows()]
-            await asyncio.gather(*(asyncio.to_thread(self._keys.refresh, name) for name in names))
+            await asyncio.gather(*(asyncio.to_thread(self._keys.refresh, name) for name in self._keys.issuers))
         elif action in ("drop", "restore") and kid:
             change = self._keys.drop if action == "drop" else self._keys.restore
             try:

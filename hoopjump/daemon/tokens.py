@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.jose import TokenError
 from hoopjump.decision.presented import embedded_token, in_certificate, in_environment
-from hoopjump.decision.token import VerifiedToken
 from hoopjump.decision.values import Presented, RefusedToken
+from hoopjump.keys.asking import Asking
 from hoopjump.keys.keysets import KeySets
 
 ANSWER_SECONDS: Final = 0.8  # of the 1.3 in which a session is decided
-THREADS: Final = 8
 
 
 class Tokens:
@@ -25,8 +22,7 @@ class Tokens:
     def __init__(self, keys: KeySets, seconds: float = ANSWER_SECONDS, clock: Callable[[], float] = time.time) -> None:
         self._keys = keys
         self._seconds = seconds
-        self._clock = clock
-        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="keys")
+        self._asking = Asking(keys, clock)
 
     def start(self) -> None:
         """Have keys kept fresh. Nobody waits for the first ones but a login that needs them."""
@@ -35,7 +31,7 @@ class Tokens:
     def stop(self) -> None:
         """Ask for no more keys."""
         self._keys.stop()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._asking.stop()
 
     async def embedded(self, certificate: Certificate) -> Presented:
         """The token in a certificate."""
@@ -43,7 +39,7 @@ class Tokens:
             token = embedded_token(certificate)
             if token is None:
                 return None
-            verified = await self._verify(token)
+            verified = await self._asking.verify(token, self._seconds)
             section = self._keys.section(verified.issuer)
             return in_certificate(verified, section.user_attribute, certificate, bound=section.bound)
         except TokenError as error:
@@ -54,23 +50,8 @@ class Tokens:
         if token is None:
             return None
         try:
-            verified = await self._verify(token)
+            verified = await self._asking.verify(token, self._seconds)
             section = self._keys.section(verified.issuer)
             return in_environment(verified, section.user_attribute, bound=section.bound)
         except TokenError as error:
             return RefusedToken(error.reason, error.detail)
-
-    async def _verify(self, token: bytes) -> VerifiedToken:
-        try:
-            return self._keys.verify_known(token, self._clock())
-        except TokenError as error:
-            if not self._keys.worth_asking(token, error):
-                raise
-            unknown = error
-        asked = asyncio.get_running_loop().run_in_executor(self._executor, self._keys.verify, token, self._clock())
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await asked
-        except TimeoutError:
-            # The question goes on by itself, and its answer is there for the next login.
-            raise unknown from None

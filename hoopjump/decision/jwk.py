@@ -22,6 +22,7 @@ from hoopjump.decision.reasons import Reason
 
 SET_LIMIT: Final = 256 * 1024
 COUNT_LIMIT: Final = 100
+KID_LIMIT: Final = 255
 
 RSA_SMALLEST: Final = 2048  # RFC 7518 section 3.3
 RSA_LARGEST: Final = 8192  # what one verification may cost
@@ -96,8 +97,8 @@ class KeySet:
         raise TokenError(Reason.TOKEN_KEY_UNKNOWN, f"kid {kid[:64]!a}")
 
 
-def parse_key_set(data: bytes) -> KeySet:
-    """Read a JWK set; raises :class:`KeySetError`."""
+def parse_key_set(data: bytes, *, empty: bool = False) -> KeySet:
+    """Read a JWK set; raises :class:`KeySetError`. ``empty``: it may be without keys (RFC 7517 section 5.1)."""
     if len(data) > SET_LIMIT:
         raise KeySetError(f"the key set is larger than {SET_LIMIT} bytes")
     try:
@@ -107,7 +108,7 @@ def parse_key_set(data: bytes) -> KeySet:
     keys = members.get("keys")
     if type(keys) is not list or not all(type(key) is dict for key in keys):
         raise KeySetError("the key set has no list `keys` of objects")
-    if not 0 < len(keys) <= COUNT_LIMIT:
+    if len(keys) > COUNT_LIMIT or not (keys or empty):
         raise KeySetError(f"the key set has {len(keys)} keys; 1 to {COUNT_LIMIT} are taken")
     return KeySet.of(*map(parse_key, keys))
 
@@ -117,6 +118,9 @@ def parse_key(members: Mapping[str, Any]) -> Key:
     kid = members.get("kid")
     if "kid" in members and type(kid) is not str:
         return Key(None, _kind(members), "", None, frozenset(), Reason.TOKEN_KEY_UNFIT, "`kid` is not text")
+    if kid is not None and len(kid) > KID_LIMIT:
+        why = f"`kid` is longer than {KID_LIMIT} characters"
+        return Key(None, _kind(members), "", None, frozenset(), Reason.TOKEN_KEY_UNFIT, why)
     kind, print_, primitive = _kind(members), "", None
     try:
         kind, readable = _primitive(members)

@@ -90,7 +90,13 @@ class DroppedKeys:
         if self._path is None:
             return known
         try:
-            if known is not None and _version(self._path) == before:
+            now = _version(self._path)
+            if known is not None and now == before:
+                return known
+            if known and now is None:
+                # What takes a file away is no administrator who takes a drop back.
+                log.error("%s is gone; its %d keys stay dropped until it is there again", self._path, len(known))
+                self._known = (None, known)
                 return known
             self._known = _read(self._path)
         except HoopjumpError as error:
@@ -104,15 +110,10 @@ class DroppedKeys:
     def add(self, more: frozenset[Dropped]) -> None:
         """Drop keys, from now on, whether or not it can be written down (:class:`OSError`).
 
-        Raises :class:`HoopjumpError` when there are too many, or the file cannot be read.
+        Raises :class:`HoopjumpError` when the list is full, or the file cannot be read.
         """
-        if not more:
-            return
-        wanted = self._readable() | more
-        if len(_encoded(wanted)) > FILE_LIMIT:
-            hint = "`hoopjump keys drop --undo` takes back those that have left their sets"
-            raise HoopjumpError("no more keys can be dropped: the list is full", hint)
-        self._set(wanted)
+        if more:
+            self._set(self._readable() | more)
 
     def take_back(self, name: str) -> frozenset[Dropped]:
         """Have keys of this name or thumbprint count again; those they were. Raises as :meth:`add` does."""
@@ -130,13 +131,18 @@ class DroppedKeys:
 
     def _set(self, wanted: frozenset[Dropped]) -> None:
         self._known = (self._known[0], wanted)
-        if self._path is not None:
-            self._known = (write_state(self._path, _encoded(wanted)), wanted)
+        if self._path is None:
+            return
+        data = _encoded(wanted)
+        if len(data) > FILE_LIMIT:
+            hint = "`hoopjump keys drop --undo` takes back those that have left their sets"
+            raise HoopjumpError("the list of dropped keys is full: it counts until the next restart only", hint)
+        self._known = (write_state(self._path, data), wanted)
 
 
 def _encoded(dropped: frozenset[Dropped]) -> bytes:
     rows = [asdict(one) for one in sorted(dropped, key=lambda one: (one.issuer, one.kid or "", one.thumbprint))]
-    return json.dumps(rows).encode()
+    return json.dumps(rows, ensure_ascii=False).encode()
 
 
 def _version(path: Path) -> Version | None:

@@ -40,10 +40,14 @@ def lifetime(cache_control: str | None, age: str | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """What an answer of a URL is asked about again with: its ETag (RFC 9110 section 8.8.3)."""
+    """What an answer of a URL is asked about again with: its ETag (RFC 9110 section 8.8.3).
+
+    ``cache_control`` holds on for an answer that has not changed and says nothing of it (RFC 9111 section 3.2).
+    """
 
     url: str
     etag: str
+    cache_control: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

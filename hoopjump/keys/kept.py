@@ -77,7 +77,7 @@ class KeptSets:
         try:
             kept = _Kept.model_validate_json(data)
             body = kept.key_set.encode()
-            keys = parse_key_set(body)
+            keys = parse_key_set(body, empty=True)
         except ValidationError as error:
             raise HoopjumpError(f"{path}: damaged: {error.errors()[0]['msg']}") from error
         except (ValueError, KeySetError) as error:

@@ -96,6 +96,11 @@ class KeySets:
         self._refuse_what_is_too_old()
         return self._trusted
 
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The names of all issuers."""
+        return tuple(self._lines)
+
     def section(self, issuer: str) -> TokenIssuerSection:
         """How an issuer is configured; raises :class:`KeyError`."""
         return self._lines[issuer].section
@@ -134,23 +139,25 @@ class KeySets:
         try:
             return self.verify_known(token, now)
         except TokenError as error:
-            line = self._curable(token, error)
-            if line is None:
+            issuer = self.worth_asking(token, error)
+            if issuer is None:
                 raise
-            seen = line.standing
-        with line.loading:
-            if line.standing.confirmed_at == seen.confirmed_at and line.standing.may_ask(self._clock()):
-                self._ask(line)
+        self.ask_again(issuer)
         return self.verify_known(token, now)
 
-    def worth_asking(self, token: bytes, error: TokenError) -> bool:
-        """Whether :meth:`verify` would ask, or wait for somebody who does."""
-        line = self._curable(token, error)
-        return line is not None and (line.loading.locked() or line.standing.may_ask(self._clock()))
-
-    def _curable(self, token: bytes, error: TokenError) -> _Line | None:
+    def worth_asking(self, token: bytes, error: TokenError) -> str | None:
+        """The issuer whose provider, if it is asked or waited for, may know what the token was refused for."""
         line = self._named(token) if error.reason in _CURABLE else None
-        return None if line is None or line.secret is not None else line
+        if line is None or line.secret is not None:
+            return None
+        return line.section.issuer if line.loading.locked() or line.standing.may_ask(self._clock()) else None
+
+    def ask_again(self, issuer: str) -> None:
+        """Ask for an issuer's keys, unless that was done a moment ago; whoever is asking is waited for. Blocks."""
+        line = self._lines[issuer]
+        with line.loading:
+            if line.standing.may_ask(self._clock()):
+                self._ask(line)
 
     def _named(self, token: bytes) -> _Line | None:
         """The issuer that a token names; it has been read before, so it can be."""
@@ -219,8 +226,9 @@ class KeySets:
             self._write_down(line)
             if before.keys is None or before.failures:
                 log.info("%d keys of %s are there", len(line.standing.keys.keys if line.standing.keys else ()), issuer)
-            elif loaded.keys is not None and _prints(loaded.keys) != _prints(before.keys):
-                log.info("the keys of %s have changed: there are %d", issuer, len(loaded.keys.keys))
+            elif loaded.keys is not None and _same(loaded.keys) != _same(before.keys):
+                level = logging.INFO if loaded.keys.keys else logging.WARNING
+                log.log(level, "the keys of %s have changed: there are %d", issuer, len(loaded.keys.keys))
 
     def _fail(self, line: _Line, fault: str) -> None:
         before = line.standing
@@ -265,7 +273,9 @@ class KeySets:
             keys = _EMPTY
             if line.standing.keys is not None and not line.refusing:
                 keys = without(line.standing.keys, issuer, self._dropped)
-            self._memory.keep_keys(issuer, {key.thumbprint for key in keys.keys if key.flaw is None})
+            before = self._trusted.get(issuer)
+            if before is None or not isinstance(before.keys, KeySet) or _same(before.keys) != _same(keys):
+                self._memory.forget(issuer)
             trusted[issuer] = TrustedIssuer(line.section.policy(), keys)
         self._trusted = trusted
 
@@ -305,5 +315,6 @@ class KeySets:
         return [row(line.section, line.standing, self._dropped, now) for line in self._lines.values()]
 
 
-def _prints(keys: KeySet | None) -> list[str]:
-    return [] if keys is None else [key.thumbprint for key in keys.keys]
+def _same(keys: KeySet) -> list[tuple[object, ...]]:
+    """What is equal for sets by which every token is judged alike."""
+    return [(key.kid, key.thumbprint, key.algorithms, key.flaw) for key in keys.keys]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -50,11 +50,12 @@ def load_keys(section: TokenIssuerSection, validator: Validator | None) -> Loade
     url = _discover(section.issuer, way) if section.keys == DISCOVERY else section.keys
     known = validator if validator is not None and validator.url == url else None
     document = fetch(url, way, known.etag if known else None)
-    seconds = lifetime(document.cache_control, document.age)
-    if document.body is None:
-        return Loaded(None, known, seconds)
-    fresh = Validator(url, document.etag) if document.etag else None
-    return Loaded(_parse(document.body, url), fresh, seconds, document.body)
+    if document.body is None and known is not None:
+        told = document.cache_control or known.cache_control
+        return Loaded(None, replace(known, cache_control=told), lifetime(told, document.age))
+    body = document.body or b""
+    fresh = Validator(url, document.etag, document.cache_control) if document.etag else None
+    return Loaded(_parse(body, url), fresh, lifetime(document.cache_control, document.age), body)
 
 
 def _discover(issuer: str, way: Way) -> str:
@@ -77,11 +78,12 @@ def _discover(issuer: str, way: Way) -> str:
     return keys
 
 
-def _parse(data: bytes, place: str = "") -> KeySet:
+def _parse(data: bytes, url: str = "") -> KeySet:
+    """A set of a file, or of a provider, who may have taken all its keys back: as a failure, that would keep them."""
     try:
-        return parse_key_set(data)
+        return parse_key_set(data, empty=bool(url))
     except KeySetError as error:
-        raise FetchError(f"{place}: {error}" if place else str(error)) from error
+        raise FetchError(f"{url}: {error}" if url else str(error)) from error
 
 
 def _read(path: Path) -> bytes:

@@ -35,13 +35,13 @@ ISSUER = "https://ca.example.com"
 class Provider:
     """An issuer whose keys come when the ``gate`` is open."""
 
-    def __init__(self, *, bound: bool = True) -> None:
+    def __init__(self, issuer: str = ISSUER, *, bound: bool = True) -> None:
         self.key = TokenKey("first")
         self.gate = threading.Event()
         self.gate.set()
         self.asked = 0
         self.section = TokenIssuerSection(
-            issuer=ISSUER, audiences=("hoopjump",), bound=bound, user_attribute="email", leeway=0
+            issuer=issuer, audiences=("hoopjump",), bound=bound, user_attribute="email", leeway=0
         )
 
     def load(self, _section: TokenIssuerSection, _validator: Validator | None) -> Loaded:
@@ -60,7 +60,14 @@ class Provider:
 
     def token(self, ends: int, **claims: Any) -> bytes:
         now = int(time.time())
-        usual = {"iss": ISSUER, "aud": "hoopjump", "sub": ALICE.email, "iat": now, "exp": ends, "jti": "jti-1"}
+        usual = {
+            "iss": self.section.issuer,
+            "aud": "hoopjump",
+            "sub": ALICE.email,
+            "iat": now,
+            "exp": ends,
+            "jti": "jti-1",
+        }
         return self.key.sign({**usual, **claims})
 
 
@@ -111,6 +118,35 @@ def test_an_answer_does_not_wait_for_a_slow_provider_which_answers_the_next_logi
                 while not await again():  # noqa: ASYNC110 - the answer comes to another thread
                     await asyncio.sleep(0.01)
             assert provider.asked == 1
+
+    asyncio.run(story())
+
+
+def test_a_slow_provider_holds_up_no_other() -> None:
+    """However many tokens name keys that only it could know."""
+
+    async def story() -> None:
+        slow, quick = (
+            Provider("https://slow.example.com", bound=False),
+            Provider("https://quick.example.com", bound=False),
+        )
+        slow.gate.clear()
+        load = {one.section.issuer: one.load for one in (slow, quick)}
+        keys = KeySets(
+            [slow.section, quick.section], load=lambda section, validator: load[section.issuer](section, validator)
+        )
+        tokens = Tokens(keys, 20.0)
+        crowd = [asyncio.create_task(tokens.environment(slow.token(soon(), jti=f"{one}"))) for one in range(50)]
+        try:
+            await eventually(lambda: slow.asked == 1)
+            assert isinstance(await tokens.environment(quick.token(soon())), Token)
+            assert not any(one.done() for one in crowd)
+            slow.gate.set()
+            assert all(isinstance(one, Token) for one in await asyncio.gather(*crowd))
+            assert slow.asked == 1
+        finally:
+            slow.gate.set()
+            tokens.stop()
 
     asyncio.run(story())
 

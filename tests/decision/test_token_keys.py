@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +12,8 @@ import pytest
 
 from hoopjump.decision.jwk import COUNT_LIMIT, SET_LIMIT, KeySetError, parse_key, parse_key_set
 from hoopjump.decision.reasons import Reason
-from hoopjump.decision.token import SHARED, TokenError, VerifiedToken, verify
-from hoopjump.decision.token_memory import VerifiedTokens
+from hoopjump.decision.token import TokenError, VerifiedToken, verify
+from hoopjump.decision.token_memory import VerifiedTokens, footprint
 from hoopjump.decision.token_policy import IssuerPolicy, SharedSecret, TrustedIssuer, claim_path, trust
 from tests.hostile.tokens.forge import (
     AUDIENCE,
@@ -224,8 +226,9 @@ def test_a_remembered_token_is_told_until_it_ends() -> None:
     assert (verified.begins, verified.ends) == (NOW - 40, NOW + 630)
     assert memory.get(made, NOW) is verified
     assert memory.get(made, NOW + 629) is verified
-    assert memory.get(made, NOW + 630) is None
     assert memory.get(made, NOW - 41) is None
+    assert memory.get(made, NOW + 630) is None
+    assert len(memory) == 0
     old = token(claims(iat=NOW - DAY + 5))
     assert verify(old, ISSUERS, NOW).ends == NOW + 5 + 30
 
@@ -237,15 +240,14 @@ def test_only_the_same_bytes_are_remembered() -> None:
         assert memory.get(other, NOW) is None
 
 
-def test_a_key_that_leaves_the_set_takes_its_tokens_along() -> None:
-    """Of its issuer, and no others."""
+def test_tokens_are_forgotten_with_all_of_their_issuers() -> None:
+    """And no others."""
     memory, made, verified = remembering()
     shared = token(claims(iss=SHARING), algorithm="HS256", secret=SECRET)
     memory.remember(shared, verify(shared, ISSUERS, NOW))
     assert verified.key == parse_key(jwk("ed")).thumbprint
-    assert memory.keep_keys(ISSUER, {verified.key}) == 0
-    assert memory.keep_keys(SHARING, {SHARED}) == 0
-    assert memory.keep_keys(ISSUER, {parse_key(jwk("rsa")).thumbprint}) == 1
+    assert memory.forget("https://else.example.com") == 0
+    assert memory.forget(ISSUER) == 1
     assert memory.get(made, NOW) is None
     assert memory.get(shared, NOW) is not None
 
@@ -272,7 +274,7 @@ def test_the_private_half_never_stands_in_a_key_set() -> None:
 def test_large_tokens_take_up_no_more_room_than_many_small_ones() -> None:
     """Some providers name hundreds of groups, and there is no end of tokens; what is forgotten makes room again."""
     made = [token(claims(jti=str(number), groups=["g" * 1000])) for number in range(9)]
-    size = len(made[0])
+    size = footprint(verify(made[0], ISSUERS, NOW))
     memory = VerifiedTokens(room=3 * size + size // 2)
 
     def known() -> list[int]:
@@ -281,10 +283,33 @@ def test_large_tokens_take_up_no_more_room_than_many_small_ones() -> None:
     for one in [*made[:6], made[5]]:
         memory.remember(one, verify(one, ISSUERS, NOW))
     assert known() == [3, 4, 5]
-    assert memory.keep_keys(ISSUER, ()) == 3
+    assert memory.forget(ISSUER) == 3
     for one in made[6:]:
         memory.remember(one, verify(one, ISSUERS, NOW))
     assert known() == [6, 7, 8]
     small = VerifiedTokens(room=size - 1)
     small.remember(made[0], verify(made[0], ISSUERS, NOW))
     assert len(small) == 0
+
+
+@pytest.mark.parametrize(
+    "hollow",
+    [[[]] * 3000, {f"{number:x}": {} for number in range(1000)}, [number * 10**9 for number in range(700)]],
+    ids=["lists", "objects", "numbers"],
+)
+def test_room_is_counted_as_it_is_taken_up(hollow: object) -> None:
+    """A claim of thousands of empty things takes up many times what it took on its way."""
+    made = [token(claims(jti=str(number), x=hollow)) for number in range(60)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        memory = VerifiedTokens(room=1 << 20)
+        for one in made:
+            memory.remember(one, verify(one, ISSUERS, NOW))
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0 < len(memory) < len(made), taken
+    # Some are shared: what is counted is rather too much than too little.
+    assert (1 << 20) // 4 < taken < 1 << 20

@@ -224,15 +224,34 @@ def test_a_drop_that_cannot_be_written_down_counts_until_the_service_ends(
     assert outcome(start(section, directory), token) == "token-key-dropped"
 
 
+def test_a_list_that_goes_away_takes_no_drop_back(
+    keysets: KeySets, section: TokenIssuerSection, directory: Path, idp: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file system that is not there, or a clean-up, is nobody's decision; a list that is there again counts."""
+    keysets.drop("first")
+    away = directory.with_name("away")
+    directory.rename(away)
+    with caplog.at_level(logging.ERROR):
+        assert [outcome(keysets, idp.token()) for _ in range(3)] == ["token-key-dropped"] * 3
+    assert [record.message for record in caplog.records if "is gone; its 1 keys stay dropped" in record.message]
+    assert len(caplog.records) == 1
+    away.rename(directory)
+    assert outcome(keysets, idp.token()) == "token-key-dropped"
+    KeysAside([section], directory).restore("first")
+    assert outcome(keysets, idp.token()) == "auth0|alice"
+
+
 def test_the_list_has_an_end_and_says_so(directory: Path) -> None:
-    """What is on it stays, and there is room again for what is taken back."""
+    """What is on it stays, what is dropped all the same counts for as long as the service runs."""
     dropped = DroppedKeys(directory)
     many = frozenset(Dropped("https://idp.example.com", f"key-{number}", "x" * 43) for number in range(300))
     dropped.add(many)
-    with pytest.raises(HoopjumpError, match="the list is full") as caught:
-        dropped.add(frozenset({Dropped("https://idp.example.com", "x" * FILE_LIMIT, "")}))
+    one_more = Dropped("https://idp.example.com", "x" * FILE_LIMIT, "")
+    with pytest.raises(HoopjumpError, match="dropped keys is full: it counts until the next restart only") as caught:
+        dropped.add(frozenset({one_more}))
     assert "--undo" in caught.value.hint
-    assert DroppedKeys(directory).current() == dropped.current() == many
+    assert DroppedKeys(directory).current() == many
+    assert dropped.current() == many | {one_more}
     assert (directory / DROPPED_KEYS).stat().st_size < FILE_LIMIT
     assert len(json.loads((directory / DROPPED_KEYS).read_text())) == 300
 

@@ -247,7 +247,7 @@ def test_a_damaged_file_is_not_believed_and_costs_nothing_else(
     "changes",
     [
         {"key_set": ""},
-        {"key_set": '{"keys": []}'},
+        {"key_set": '{"keys": 7}'},
         {"key_set": '{"keys": [{}], "keys": [{}]}'},
         {"key_set": '{"keys": [' + "{}," * 100 + "{}]}"},
         {"key_set": '{"keys": [{"x": "' + "x" * SET_LIMIT + '"}]}'},

@@ -138,11 +138,9 @@ def test_a_private_address_is_refused_unless_allowed(idp: Provider, clock: Clock
     assert idp.requests == []
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"keys": []}', b"{}", b"\x00", b'{"keys": ["x"]}', b'{"keys": [' + b"{}," * 100 + b"{}]}"]
-)
+@pytest.mark.parametrize("body", [b"{}", b"\x00", b'{"keys": ["x"]}', b'{"keys": [' + b"{}," * 100 + b"{}]}"])
 def test_what_is_no_key_set_is_a_failure(keysets: KeySets, idp: Provider, body: bytes) -> None:
-    """None, or more than a hundred keys, included."""
+    """More than a hundred keys included."""
     idp.answers[JWKS] = lambda: Answer(200, body)
     assert refusal(keysets, idp.token()) == "token-keys-unavailable"
 
@@ -236,6 +234,58 @@ def test_a_key_taken_out_of_the_set_verifies_nothing_after_the_next_refresh(keys
     keysets.refresh(idp.issuer)
     assert refusal(keysets, token, known=True) == "token-key-unknown"
     assert keysets.verify_known(idp.token(), time.time()).user == "auth0|alice"
+
+
+def test_a_set_without_keys_takes_all_of_them_back(keysets: KeySets, idp: Provider) -> None:
+    """What a provider publishes in an emergency is no failure, after which the old keys would be kept."""
+    token = idp.token()
+    keysets.verify(token, time.time())
+    signer, idp.keys[:] = idp.key, []
+    keysets.refresh(idp.issuer)
+    assert refusal(keysets, token, known=True) == "token-key-unknown"
+    idp.keys.append(signer)
+    keysets.refresh(idp.issuer)
+    assert keysets.verify_known(token, time.time()).user == "auth0|alice"
+
+
+@pytest.mark.parametrize("change", ["renamed", "two of a name", "other use"])
+def test_what_a_changed_set_refuses_is_refused_also_where_it_was_verified_before(
+    keysets: KeySets, idp: Provider, change: str
+) -> None:
+    """The key is still there, but no token may name it as it did."""
+    token = idp.token()
+    keysets.verify(token, time.time())
+    renamed = {**idp.key.jwk, "kid": "renamed"}
+    keys, code = {
+        "renamed": ([renamed, TokenKey("second").jwk], "token-key-unknown"),
+        "two of a name": ([idp.key.jwk, TokenKey("first").jwk], "token-key-repeated"),
+        "other use": ([{**idp.key.jwk, "use": "enc"}], "token-key-unfit"),
+    }[change]
+    idp.answers[JWKS] = lambda: Answer(200, json.dumps({"keys": keys}).encode())
+    keysets.refresh(idp.issuer)
+    assert refusal(keysets, token, known=True) == code
+
+
+def test_a_key_with_an_endless_name_is_unfit(keysets: KeySets, idp: Provider) -> None:
+    """It would have to stand in lists and answers that others need."""
+    idp.keys.append(TokenKey("x" * 256))
+    assert refusal(keysets, idp.token(idp.keys[1])) == "token-key-unknown"
+    assert keysets.verify_known(idp.token(), time.time()).user == "auth0|alice"
+    assert [key["flaw"] for key in keysets.rows()[0]["keys"]] == [None, "`kid` is longer than 255 characters"]
+    idp.keys[1].kid = "x" * 255
+    keysets.refresh(idp.issuer)
+    assert keysets.verify_known(idp.token(idp.keys[1]), time.time()).user == "auth0|alice"
+
+
+def test_an_unchanged_answer_without_a_lifetime_has_the_last_one(keysets: KeySets, idp: Provider) -> None:
+    """RFC 9111 section 3.2: a 304 changes those headers that it has."""
+    idp.headers = {"ETag": '"one"', "Cache-Control": "max-age=100"}
+    keysets.verify(idp.token(), time.time())
+    idp.headers = {"ETag": '"one"'}
+    for _ in range(2):
+        keysets.refresh(idp.issuer)
+        assert idp.requests[-1][1]["If-None-Match"] == '"one"'
+        assert keysets.rows()[0]["refresh_in"] == 80
 
 
 def test_a_set_that_has_not_changed_is_not_sent_again(keysets: KeySets, idp: Provider) -> None:
