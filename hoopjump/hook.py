@@ -744,13 +744,16 @@ def conceal() -> bool:
 
     prctl(2) PR_SET_DUMPABLE: who may not trace a process may not read its environment either (proc(5)). A program that
     it starts has a flag of its own again. But no limit of its own: who makes either of them crash finds no memory of it
-    where core(5) goes, which may be a program that gives it to the account. Says whether both was done.
+    where core(5) goes, which may be a program that gives it to the account. That one is started whatever the limit,
+    except for a limit of 1 (fs/coredump.c), which we may be too late to set. Says whether both was done.
     """
     load_libc()
     try:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        limit = 0 if most == 0 else 1
+        resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
     except (ImportError, OSError, ValueError):
         return False
     return libc is not None and libc.prctl(4, 0, 0, 0, 0) == 0

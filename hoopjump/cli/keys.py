@@ -147,6 +147,8 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
         ("ISSUER", "STATE", "KID", "KIND", "ALGORITHMS", "REMARK"), (cells for row in rows for cells in _cells(row))
     )
     for row in rows:
+        if row.get("left_out"):
+            output.warn(output.shown(f"{row['issuer']}: {row['left_out']} keys more, which do not fit in here"))
         if row["fault"]:
             left = row["refused_in"]
             span = "its tokens are refused" if not left else f"its tokens are refused in {left} s"

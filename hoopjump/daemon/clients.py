@@ -24,6 +24,7 @@ from hoopjump.handoff import hoop_cli
 from hoopjump.handoff.hoop_cli import Endpoint
 
 PEM_LIMIT: Final = 64 * 1024
+SUID_DUMPABLE: Final = Path("/proc/sys/fs/suid_dumpable")
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Clients:
 
     def _fault(self) -> str | None:
         fault = unreadable_fault(self._handoff.hoop, rootless=self._rootless)
-        return None if fault is None else f"{self._handoff.hoop} {fault}"
+        return open_to_all() if fault is None else f"{self._handoff.hoop} {fault}"
 
     def open(self, role: str, verdict: SessionVerdict, *, token: bytes, term: bytes | None, ref: str) -> HoopClient:
         """The client for a session that was granted. Raises :class:`HandoffError` and :class:`OSError`."""
@@ -130,6 +131,15 @@ class Clients:
             self._handoff.hoop, role, verdict.verb or "exec", endpoint=endpoint, token=token, term=term, ref=ref
         )
         return HoopClient(start)
+
+
+def open_to_all() -> str | None:
+    """Whether the kernel shows also such processes to their uid: proc_sys_fs(5), suid_dumpable 1, for debugging."""
+    try:
+        shown = SUID_DUMPABLE.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        return None
+    return "fs.suid_dumpable is 1, so that every process can be looked into by its user" if shown else None
 
 
 def unreadable_fault(path: Path, *, rootless: bool) -> str | None:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from hoopjump.daemon.admin import ANSWER_LIMIT
 from hoopjump.daemon.revocations import Revocations, SigningKey
 from hoopjump.daemon.server import Call, Handler
 from hoopjump.daemon.wire import WireError
@@ -34,9 +35,9 @@ class KeyAdministration:
     async def keys(self, call: Call) -> None:
         """``action`` list, refresh (the provider is asked now), drop or restore (of ``kid``).
 
-        The answer is an object: ``issuers`` (:meth:`KeySets.rows`), and for a drop or its contrary ``of``, the names of
-        the issuers whose key it was, or ``fault`` and ``hint``. For a drop also ``logins``, how many go on that tokens
-        of the key have let in, and ``ending``: with ``end-logins`` they are being ended.
+        The answer is an object: ``issuers`` (:meth:`KeySets.rows`, as many keys as fit), and for a drop or its contrary
+        ``of``, the names of the issuers whose key it was, or ``fault`` and ``hint``. For a drop also ``logins``, how
+        many go on that tokens of the key have let in, and ``ending``: with ``end-logins`` they are being ended.
         """
         action, kid = call.message.text("action") or "list", call.message.text("kid")
         answer: dict[str, Any] = {}
@@ -53,7 +54,7 @@ class KeyAdministration:
             await self._logins(call, action, kid, answer)
         elif action != "list":
             raise WireError("keys has no such action")
-        answer["issuers"] = self._keys.rows()
+        answer["issuers"] = _fitting(self._keys.rows())
         await call.reply([("outcome", "ok"), ("json", json.dumps(answer))])
 
     async def _logins(self, call: Call, action: str, kid: str, answer: dict[str, Any]) -> None:
@@ -68,6 +69,22 @@ class KeyAdministration:
             )
         else:
             answer["logins"] = self._revocations.let_in(key)
+
+
+def _fitting(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that an answer can hold: keys that it has no room for are counted, as ``left_out`` of their row."""
+    left = ANSWER_LIMIT - len(json.dumps([{**row, "keys": []} for row in rows]))
+    fitting = []
+    for row in rows:
+        shown = []
+        for key in row["keys"]:
+            left -= len(json.dumps(key)) + 2
+            if left < 0:
+                break
+            shown.append(key)
+        missing = len(row["keys"]) - len(shown)
+        fitting.append({**row, "keys": shown, **({"left_out": missing} if missing else {})})
+    return fitting
 
 
 def _signing_key(kid: str, rows: list[dict[str, Any]]) -> SigningKey:

@@ -142,6 +142,24 @@ def test_the_daemon_complains_of_it_when_it_starts(
     assert caught.value.reason is Reason.CLIENT_UNUSABLE
 
 
+def test_a_kernel_that_shows_all_processes_gets_no_token(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mode of a file says nothing then."""
+    setting = tmp_path / "suid_dumpable"
+    monkeypatch.setattr("hoopjump.daemon.clients.SUID_DUMPABLE", setting)
+    for value, handed_on in (("0\n", True), ("2\n", True), ("1\n", False)):
+        setting.write_text(value)
+        clients = clients_with(program)
+        if handed_on:
+            assert handed(clients, wish(), token())
+            continue
+        with pytest.raises(RefusedError) as caught:
+            handed(clients, wish(), token())
+        assert caught.value.reason is Reason.CLIENT_UNUSABLE
+        assert "fs.suid_dumpable is 1" in (caught.value.detail or "")
+
+
 def test_what_is_not_there_or_no_file_is_no_program(tmp_path: Path) -> None:
     """The log says which."""
     assert "cannot be found" in (unreadable_fault(tmp_path / "none", rootless=False) or "")

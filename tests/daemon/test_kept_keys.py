@@ -15,7 +15,7 @@ from hoopjump.keys.dropped import DROPPED_KEYS
 from tests.daemon.service import DaemonService, service
 from tests.daemon.yard import eventually
 from tests.keys.conftest import idp, running_provider
-from tests.keys.provider import Provider
+from tests.keys.provider import JWKS, Answer, Provider, TokenKey
 
 __all__ = ["idp", "running_provider"]
 
@@ -110,6 +110,24 @@ def test_a_drop_that_cannot_be_written_down_is_told_and_counts_all_the_same(idp:
             answer = await keys(place, ("action", "drop"), ("kid", "first"))
             assert "until the next restart only" in answer["fault"]
             assert await refreshed(place) == ("fresh", [("first", True)])
+
+    asyncio.run(story())
+
+
+def test_a_set_too_large_to_be_shown_keeps_no_key_from_being_dropped(idp: Provider) -> None:
+    """As many keys are shown as an answer holds, the others are counted."""
+
+    async def story() -> None:
+        async with known(idp) as place:
+            template = TokenKey("").jwk
+            named = [{**template, "kid": f"{number:02}" + "\U0001f600" * 253} for number in range(99)]
+            body = json.dumps({"keys": [*named, idp.key.jwk]}, ensure_ascii=False).encode()
+            idp.answers[JWKS] = lambda: Answer(200, body)
+            (row,) = (await keys(place, ("action", "refresh")))["issuers"]
+            assert 0 < len(row["keys"]) < 99
+            assert len(row["keys"]) + row["left_out"] == 100
+            answer = await keys(place, ("action", "drop"), ("kid", "first"), ("end-logins", "yes"))
+            assert (answer["of"], answer["logins"]) == ([idp.issuer], 0)
 
     asyncio.run(story())
 

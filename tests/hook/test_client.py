@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 from pathlib import Path
@@ -137,16 +138,19 @@ def test_other_clients_take_any_input(hook: Hook) -> None:
         assert hook.run("session", input=b"\xff\0").stdout == b"\xff\0"
 
 
-def test_a_hook_with_a_token_cannot_be_looked_into(hook: Hook) -> None:
+@pytest.mark.parametrize("most", [0, 4096])
+def test_a_hook_with_a_token_cannot_be_looked_into(hook: Hook, most: int) -> None:
     """It says so to the daemon, which hands nothing on otherwise; what it starts says again for itself."""
     show = f"import ctypes, resource; print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0), "
     show += "resource.getrlimit(resource.RLIMIT_CORE))"
     words = [("argv", word) for word in ("/usr/bin/python3", "-c", show)]
     with hook.serving(spool("none"), run(*words, ("env", "A=B"), ("output-buffer", "100"))) as daemon:
-        done = hook.run("session", env={"HOOPJUMP_TOKEN": "t"})
+        limit = resource.RLIMIT_CORE, (0, most)
+        done = hook.run("session", env={"HOOPJUMP_TOKEN": "t"}, preexec_fn=lambda: resource.setrlimit(*limit))
     assert all(("concealed", b"1") in question for question in daemon.questions[:2])
-    # Whoever makes the client crash gets no core of it, and a hard limit stays.
-    assert done.stdout == b"1 (0, 0)\n"
+    # Whoever makes the client crash gets no core of it, not by a handler of cores either (core(5): a limit of 1), and
+    # a hard limit stays.
+    assert done.stdout == (b"1 (1, 1)\n" if most else b"1 (0, 0)\n")
 
 
 def test_a_hook_without_a_token_says_nothing_of_it(hook: Hook) -> None:
