@@ -22,6 +22,9 @@ from hoopjump.ca.limits import neighbourhood
 # No cache may keep what was for one client; nobody needs to know what we are made with.
 HEADERS: Final = {"Cache-Control": "no-store", "Server": "hoopjump-ca", "X-Content-Type-Options": "nosniff"}
 
+# Of one connection, which has one request of a tenth of that; more makes aiohttp keep what it could not read.
+RECEIVED_LIMIT: Final = 256 * 1024
+
 # Room in the table of descriptors is likely to come back soon.
 _PAUSE_SECONDS: Final = 0.2
 
@@ -31,6 +34,16 @@ log = logging.getLogger("hoopjump.ca")
 
 
 class _Protocol(web.RequestHandler):
+    _received = 0
+
+    def data_received(self, data: bytes) -> None:
+        """What comes from the client: so much of it, and no more."""
+        self._received += len(data)
+        if self._received <= RECEIVED_LIMIT:
+            super().data_received(data)
+        elif self.transport is not None:
+            self.transport.abort()
+
     def handle_error(
         self,
         request: web.BaseRequest,

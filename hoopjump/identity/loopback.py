@@ -130,12 +130,12 @@ class _Server(ThreadingHTTPServer):
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         super().__init__(address, _Handler)
 
-    def process_request(self, request: object, client_address: Any) -> None:  # noqa: ANN401 - host and port
-        foreign = is_foreign(self.server_address[1], client_address[1])
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - a socket; host and port
+        foreign = is_foreign(request, client_address[1])
         if not foreign and self._free.acquire(blocking=False):
-            super().process_request(request, client_address)  # type: ignore[arg-type]
+            super().process_request(request, client_address)
         else:
-            self.shutdown_request(request)  # type: ignore[arg-type]
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: object, client_address: object) -> None:
         try:

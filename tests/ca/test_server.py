@@ -75,6 +75,34 @@ def test_a_huge_body_is_refused_before_it_has_been_sent(yard: Yard) -> None:
     assert yard.certify(yard.key()).status == 200
 
 
+@pytest.mark.parametrize("flood", [b"ZZ\r\n", b"0\r\n" + b"a: b\r\n" * 200], ids=["no chunk", "trailers"])
+def test_a_flood_behind_what_is_no_body_takes_up_no_memory(new_yard: Callable[..., Yard], flood: bytes) -> None:
+    """As many connections as one source may have, each with megabytes, and without a token."""
+    yard = new_yard()
+    head = b"POST /ssh/certificates HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    before = memory(yard)
+
+    def attack(_: int) -> bool:
+        with raw(yard) as connection, contextlib.suppress(OSError):
+            connection.sendall(head)
+            connection.sendall(flood)
+            for _ in range(80):
+                connection.sendall(b"a" * 100_000)
+            return False
+        return True
+
+    with ThreadPoolExecutor(32) as attackers:
+        assert all(attackers.map(attack, range(32)))
+    assert memory(yard) - before < 60_000
+    assert yard.certify(yard.key()).status == 200
+
+
+def memory(yard: Yard) -> int:
+    """The most that the service has taken up so far, in kB."""
+    status = Path(f"/proc/{yard.service.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+
 def test_what_is_no_http_gets_no_traceback(yard: Yard) -> None:
     """Neither the client nor the log."""
     before = yard.log.read_text()

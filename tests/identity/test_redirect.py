@@ -151,6 +151,42 @@ def test_a_neighbour_who_knows_the_page_gets_no_answer(laptop: Laptop, fake: Fak
     assert b"404" in got[os.geteuid()]
 
 
+HANG_UP = """
+import socket, struct, sys
+from urllib.parse import urlsplit
+place = urlsplit(sys.argv[1])
+request = f"GET {place.path} HTTP/1.1\\r\\nHost: {place.netloc}\\r\\n\\r\\n".encode()
+for number in range(20):
+    connection = socket.create_connection(("127.0.0.1", place.port))
+    if sys.argv[2] == "reset":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if sys.argv[2] == "unread":
+        connection.setblocking(False)
+        request += b"X-A: " + bytes(8 << 20)
+    try:
+        connection.send(request)
+        if sys.argv[2] == "half":
+            connection.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    connection.close()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for another uid")
+@pytest.mark.parametrize("way", ["close", "reset", "half", "unread"])
+def test_a_neighbour_who_hangs_up_at_once_is_not_taken_for_root(laptop: Laptop, fake: FakeProvider, way: str) -> None:
+    """The kernel no longer says whose a socket is that nobody holds; what it has sent is not listened to."""
+
+    class Raced(Somebody):
+        def page(self, url: str) -> None:
+            argv = ["/usr/bin/python3", "-I", "-c", HANG_UP, url, way]
+            subprocess.run(argv, user=NOBODY, check=True, cwd="/")
+            super().page(url)
+
+    assert accepted(laptop, fake, Raced()) == "u-1"
+
+
 def test_the_browser_has_its_page_before_the_login_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the program may have ended, and the browser shows that it cannot connect."""
     shown: list[int] = []
