@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -24,6 +24,9 @@ from hoopjump.identity.login import Login, Manner, current, in_agent, log_in
 from hoopjump.identity.logout import log_out
 from hoopjump.identity.settings import LoginSettings, read_settings
 from hoopjump.identity.state import Places, default_settings
+
+# Directories that are on everybody's PATH.
+_EVERYWHERE: Final = tuple(map(Path, ("/bin", "/usr/bin", "/usr/local/bin")))
 
 
 class _Prompt:
@@ -126,13 +129,15 @@ def whoami(places: Places, as_json: bool) -> None:
         if found is None:
             raise IdentityError("login-needed", "nobody is logged in here", "hoopjump login")
     members = _members(settings, found)
+    lacking = None if members["valid"] else _lacking(members)
     if as_json:
-        output.result_json(members)
+        said = {} if lacking is None else {"reason": lacking.code, "sentence": lacking.message}
+        output.result_json({**members, **said})
     else:
         for label, value in _lines(members):
             output.result(f"{label:12} {output.shown(value)}")
-    if not members["valid"]:
-        raise IdentityError("login-needed", "the login has ended", "hoopjump login")
+    if lacking is not None:
+        raise lacking
 
 
 @contextlib.contextmanager
@@ -140,11 +145,29 @@ def _told(as_json: bool) -> Iterator[None]:
     """A failure is also said in JSON, to whoever reads that."""
     try:
         yield
-    except HoopjumpError as error:
+    except (HoopjumpError, OSError) as fault:
+        error = fault if isinstance(fault, HoopjumpError) else _unusable(fault)
         if as_json:
             code = error.code if isinstance(error, IdentityError) else "settings-wrong"
             output.result_json({"valid": False, "reason": code, "sentence": error.message})
-        raise
+        raise error from fault
+
+
+def _unusable(error: OSError) -> IdentityError:
+    place = f"{error.filename}: " if error.filename else ""
+    return IdentityError("file-unusable", f"{place}{error.strerror or error}", "see docs/login.md, what is kept where")
+
+
+def _lacking(members: Mapping[str, Any]) -> IdentityError:
+    """What a login that is not valid lacks."""
+    certificate = members["certificate"]
+    if time.time() >= members["token_ends"]:
+        sentence = "the login has ended"
+    elif certificate is None:
+        sentence = "the login has no certificate"
+    else:
+        sentence = "the certificate does not hold just now"
+    return IdentityError("login-needed", sentence, "`hoopjump login --if-needed` gets what is missing")
 
 
 def _members(settings: LoginSettings, login: Login) -> dict[str, Any]:
@@ -204,8 +227,12 @@ def _block(settings: LoginSettings, places: Places, *, needed: bool) -> str | No
     if not settings.hosts and not needed:
         return None
     found = shutil.which("hoopjump")
-    # ssh starts it wherever the person is: no module of that directory is to be loaded.
-    command = ["hoopjump"] if found else [sys.executable, "-P", "-m", "hoopjump.cli.main"]
+    if found is None:
+        # ssh starts it wherever the person is: no module of that directory is to be loaded.
+        command = [sys.executable, "-P", "-m", "hoopjump.cli.main"]
+    else:
+        # A program of the person's own may be on the PATH of a terminal, and not on that of a desktop's ssh.
+        command = ["hoopjump" if Path(found).parent in _EVERYWHERE else found]
     command += ["login", "--quiet", "--if-needed"]
     if places.settings != default_settings():
         command += ["--settings", str(places.settings.absolute())]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import time
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ _REPLAYED: Final = Reason.PROOF_REPLAYED.code
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate, with its line as hoopjump-ca gave it."""
+    """A certificate, with the line for its file."""
 
     certificate: Certificate
     line: str
@@ -51,7 +53,9 @@ def ask(http: Http, settings: LoginSettings, tokens: Tokens, key: Key) -> Issued
     line = (reply.members or {}).get("certificate")
     if type(line) is not str:
         raise IdentityError("ca-malformed", f"{settings.ca_url} answers without a certificate", "is it a hoopjump-ca?")
-    return Issued(_checked(line, key), line.strip())
+    certificate = _checked(line, key)
+    # Nothing that came with it: what a terminal obeys, or what ssh takes for a comment.
+    return Issued(certificate, f"{certificate.key_type} {base64.b64encode(certificate.blob).decode()}")
 
 
 def _request(http: Http, settings: LoginSettings, url: str, token: str, key: Key) -> Reply:
@@ -96,10 +100,18 @@ def forget(state: State) -> bool:
 
 
 def _there(path: Path) -> Certificate | None:
+    """The certificate beside the key, if there is one. One that ssh may take and we do not is not ours to replace."""
     try:
-        return read_certificate(path.read_bytes())
-    except (OSError, CertificateError):
+        line = path.read_bytes()
+        return read_certificate(line)
+    except FileNotFoundError:
         return None
+    except CertificateError as error:
+        if b"-cert-v01@openssh.com " not in line:
+            return None
+        raise IdentityError(
+            "key-unusable", f"{path} is not a certificate of ours: {error}", "move it away, or name another `key`"
+        ) from error
 
 
 def _checked(line: str, key: Key) -> Certificate:
@@ -110,11 +122,13 @@ def _checked(line: str, key: Key) -> Certificate:
         raise IdentityError("ca-malformed", f"the new certificate cannot be read: {error}") from error
     if not verify_ca_signature(certificate):
         raise IdentityError("ca-malformed", "the new certificate's signature is wrong")
-    if certificate.type is not CertificateType.USER or not certificate.principals:
+    if certificate.type is not CertificateType.USER or not certificate.principals or "" in certificate.principals:
         raise IdentityError("ca-malformed", "the new certificate is not one for a user")
     if certificate.public_key != read_public_key(key.line.encode()).blob:
         raise IdentityError("ca-malformed", "the new certificate is for another key")
     now = time.time()
+    if certificate.valid_after > now:
+        raise IdentityError("ca-malformed", "the new certificate is not valid yet", "compare this machine's clock")
     if certificate.valid_before <= now:
         raise IdentityError("ca-malformed", "the new certificate has ended already", "compare this machine's clock")
     return certificate
@@ -126,6 +140,10 @@ def _refusal(reply: Reply, url: str) -> IdentityError:
     if not all(type(text) is str and 0 < len(text) <= 500 for text in (reason, sentence)):
         return IdentityError("ca-malformed", f"{url} answers with {reply.status}", "is it a hoopjump-ca?")
     # Each on its line, so that nothing in them passes for ours.
-    hint = f"its log has more under the reference {printable(ref)}" if type(ref) is str and len(ref) <= 64 else ""
     told = f"{printable(str(sentence), 500)} ({printable(str(reason), 500)})"
-    return IdentityError("ca-refused", f"{url} refuses: {told}", hint)
+    hints = []
+    with contextlib.suppress(KeyError):
+        hints.append(Reason.from_code(str(reason)).value.hint)
+    if type(ref) is str and len(ref) <= 64:
+        hints.append(f"your administrator finds more in its log under the reference {printable(ref)}")
+    return IdentityError("ca-refused", f"{url} refuses: {told}", "\n".join(hints))

@@ -5,10 +5,11 @@ No redirect is followed, no netrc is read, no cookie is kept; TLS is verified. P
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies
@@ -28,11 +29,13 @@ WHOLE_SECONDS: Final = 40.0
 _AWAY: Final = (429, 502, 503, 504)
 _SOON: Final = "try again in a minute"
 
+Whose = Literal["provider", "ca"]
+
 _CODES: Final[Mapping[Fault, str]] = {
-    "unreachable": "provider-unreachable",
-    "slow": "provider-unreachable",
-    "tls": "provider-tls",
-    "garbage": "provider-malformed",
+    "unreachable": "unreachable",
+    "slow": "unreachable",
+    "tls": "tls",
+    "garbage": "malformed",
 }
 _HINTS: Final[Mapping[Fault, str]] = {
     "unreachable": f"{_SOON}, and compare the address with your administrator's",
@@ -40,6 +43,9 @@ _HINTS: Final[Mapping[Fault, str]] = {
     "tls": "ca_file names a private CA's certificate",
     "garbage": "",
 }
+# OpenSSL's words (x509_txt.c).
+_OF_CLOCKS: Final = re.compile("certificate (is not yet valid|has expired)")
+_CLOCK: Final = "compare this machine's clock; if that is right, the server's certificate must be renewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,10 @@ class Http:
         return self._call("POST", url, data=dict(fields), auth=login)
 
     def post_json(self, url: str, value: Mapping[str, Any]) -> Reply:
-        """POST a JSON object; raises :class:`IdentityError`."""
-        return self._call("POST", url, json=dict(value))
+        """POST a JSON object to hoopjump-ca; raises :class:`IdentityError`."""
+        return self._call("POST", url, "ca", json=dict(value))
 
-    def _call(self, method: str, url: str, **content: Any) -> Reply:  # noqa: ANN401 - passed on
+    def _call(self, method: str, url: str, whose: Whose = "provider", **content: Any) -> Reply:  # noqa: ANN401
         scheme, place = urlsplit(url).scheme, _place(url)
         if scheme != "https" and not (scheme == "http" and self._allow_http):
             raise IdentityError("provider-unfit", f"{place}: not https", "see allow_http in docs/configuration.md")
@@ -90,9 +96,10 @@ class Http:
                 body = read_body(response, ANSWER_LIMIT)
                 reply = Reply(response.status_code, _object(body), body)
         except ExchangeError as error:
-            raise IdentityError(_CODES[error.kind], f"{place}: {error}", _HINTS[error.kind]) from error
+            hint = _CLOCK if error.kind == "tls" and _OF_CLOCKS.search(str(error)) else _HINTS[error.kind]
+            raise IdentityError(f"{whose}-{_CODES[error.kind]}", f"{place}: {error}", hint) from error
         if reply.status in _AWAY and not {"error", "reason"} & (reply.members or {}).keys():
-            raise IdentityError("provider-unreachable", f"{place} is away or overrun: status {reply.status}", _SOON)
+            raise IdentityError(f"{whose}-unreachable", f"{place} is away or overrun: status {reply.status}", _SOON)
         return reply
 
 

@@ -47,12 +47,14 @@ def read(path: Path) -> bytes | None:
                 "store-unsafe", f"{path} is a link", "have a look where it leads, and remove it"
             ) from error
         raise
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > LIMIT:
             raise IdentityError("store-unsafe", f"{path} is not a file of ours", "have a look at it, and remove it")
         _check(path, status, "what is in it may be known to others: remove it, and log in anew")
-        return file.read(LIMIT)
+        return os.read(descriptor, LIMIT)
+    finally:
+        os.close(descriptor)
 
 
 def write(path: Path, data: bytes, mode: int = 0o600) -> None:

@@ -35,13 +35,20 @@ def render(settings: LoginSettings, command: list[str]) -> str:
     lines = [
         BEGIN.rstrip("\n"),
         f"Match host {','.join(settings.hosts)} exec {_argument(shlex.join(command))}",
-        f"    IdentityFile {_argument(str(settings.key))}",
+        f"    IdentityFile {_file(settings.key)}",
     ]
     if settings.ca_url is not None:
-        lines.append(f"    CertificateFile {_argument(str(settings.certificate))}")
+        lines.append(f"    CertificateFile {_file(settings.certificate)}")
     if settings.send_token:
         lines.append("    SendEnv HOOPJUMP_TOKEN")
     return "\n".join([*lines, "Match all", END])
+
+
+def _file(path: Path) -> str:
+    """The name of a file, in which ssh puts variables (ssh_config(5), ENVIRONMENT VARIABLES); none is meant."""
+    if "${" in str(path):
+        raise IdentityError("config-unsafe", f"{str(path)!a} cannot be written into ssh's configuration")
+    return _argument(str(path))
 
 
 def _argument(text: str) -> str:

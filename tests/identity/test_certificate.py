@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -232,11 +233,22 @@ def two_lines(spec: CertificateSpec, fake: FakeProvider) -> str:
     return f"{fake.certified(spec)}\n{fake.certified(spec)}"
 
 
+def for_no_name(spec: CertificateSpec, fake: FakeProvider) -> str:
+    return fake.certified(replace(spec, principals=("",)))
+
+
+def of_tomorrow(spec: CertificateSpec, fake: FakeProvider) -> str:
+    return fake.certified(replace(spec, valid_after=int(time.time()) + 3600, valid_before=int(time.time()) + 7200))
+
+
 def nothing(spec: CertificateSpec, fake: FakeProvider) -> str:
     return ""
 
 
-@pytest.mark.parametrize("wrong", [of_another_key, of_a_host, ended, for_nobody, altered, two_lines, nothing])
+WRONG = [of_another_key, of_a_host, ended, of_tomorrow, for_nobody, for_no_name, altered, two_lines, nothing]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_certificate_that_was_not_asked_for_is_not_kept(
     laptop: Laptop, fake: FakeProvider, wrong: Callable[[CertificateSpec, FakeProvider], str]
 ) -> None:
@@ -244,6 +256,30 @@ def test_a_certificate_that_was_not_asked_for_is_not_kept(
     fake.certificate = lambda spec: wrong(spec, fake)
     assert refused_keeping_tokens(laptop, fake, keep="file") == "ca-malformed"
     assert not laptop.settings.certificate.exists()
+
+
+def test_nothing_is_kept_of_what_comes_with_a_certificate(laptop: Laptop, fake: FakeProvider) -> None:
+    """Whoever looks at the file sees a certificate, and nothing that a terminal obeys."""
+    fake.certificate = lambda spec: f"#\x1b]0;x\n\n{fake.certified(spec).strip()} x\x0cfoo\x1b[2J\u2028"
+    accepted(laptop, fake, ca_url=fake.issuer)
+    written = laptop.settings.certificate.read_text()
+    assert written.isascii()
+    assert len(written.split()) == 2
+    assert written.removesuffix("\n").isprintable()
+
+
+def test_a_certificate_that_ssh_takes_and_we_do_not_is_left_alone(
+    laptop: Laptop, fake: FakeProvider, tmp_path: Path
+) -> None:
+    """It is somebody's all the same."""
+    key, authority = laptop.home / ".ssh" / "mine", tmp_path / "authority"
+    for path in (key, authority):
+        assert keygen("-q", "-t", "ed25519", "-N", "", "-f", path).returncode == 0
+    argv = ("-q", "-s", authority, "-I", "work", "-n", "me", "-V", "+1h", "-O", "extension:permit-foo@corp=bar")
+    assert keygen(*argv, f"{key}.pub").returncode == 0
+    theirs = Path(f"{key}-cert.pub").read_bytes()
+    assert refused_keeping_tokens(laptop, fake, keep="file", key="~/.ssh/mine") == "key-unusable"
+    assert Path(f"{key}-cert.pub").read_bytes() == theirs
 
 
 def test_a_refusal_of_hoopjump_ca_is_told_with_its_reference(laptop: Laptop, fake: FakeProvider) -> None:
@@ -254,6 +290,7 @@ def test_a_refusal_of_hoopjump_ca_is_told_with_its_reference(laptop: Laptop, fak
     said = laptop.hoopjump("login", "--device", "--quiet")
     assert said.status == 1
     assert "refuses: The proof is too old. (proof-stale)" in said.err
+    assert "hint: compare the clocks of client and server; they may differ by 60 seconds" in said.err
     assert "reference 0a1b2c3d" in said.err
     line = "\nhint: run something"
     fake.ca_refusal = 403, {"reason": f"a{line}", "sentence": f"b{line}", "ref": "c\nrun something"}
@@ -262,7 +299,7 @@ def test_a_refusal_of_hoopjump_ca_is_told_with_its_reference(laptop: Laptop, fak
     fake.ca_refusal = 404, {}
     assert refused_keeping_tokens(laptop, fake, keep="file") == "ca-malformed"
     fake.ca_refusal = 502, {}
-    assert refused_keeping_tokens(laptop, fake, keep="file") == "provider-unreachable"
+    assert refused_keeping_tokens(laptop, fake, keep="file") == "ca-unreachable"
 
 
 def test_a_proof_that_another_login_of_this_second_has_used_is_made_anew(laptop: Laptop, fake: FakeProvider) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -267,12 +268,50 @@ def test_whatever_is_gone_or_changed_is_got_again(laptop: Laptop, fake: FakeProv
     assert json.loads(laptop.hoopjump("whoami", "--json").out)["valid"] is True
 
 
-def test_whoami_says_when_the_login_has_ended(laptop: Laptop, fake: FakeProvider) -> None:
+def test_whoami_says_when_the_login_has_ended(
+    laptop: Laptop, fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit status 1, and the rest is shown all the same."""
     fake.life = 3600
     accepted(laptop, fake, ca_url=fake.issuer)
-    laptop.settings.certificate.unlink()
+    later = time.time() + 3601
+    monkeypatch.setattr("time.time", lambda: later)
     said = laptop.hoopjump("whoami")
     assert said.status == 1
     assert "alice@example.com" in said.out
     assert "the login has ended" in said.err
+    assert json.loads(laptop.hoopjump("whoami", "--json").out)["reason"] == "login-needed"
+
+
+def test_whoami_says_what_else_is_missing(laptop: Laptop, fake: FakeProvider) -> None:
+    """A certificate that is not there is no end of the login."""
+    accepted(laptop, fake, ca_url=fake.issuer)
+    laptop.settings.certificate.unlink()
+    said = laptop.hoopjump("whoami")
+    assert said.status == 1
+    assert "the login has no certificate" in said.err
+    assert "`hoopjump login --if-needed` gets what is missing" in said.err
+    told = json.loads(laptop.hoopjump("whoami", "--json").out)
+    assert (told["valid"], told["reason"], told["sentence"]) == (False, "login-needed", "the login has no certificate")
+
+
+@pytest.mark.parametrize("command", ["login", "logout", "whoami"])
+def test_a_file_in_the_way_is_told_in_json_as_well(laptop: Laptop, fake: FakeProvider, command: str) -> None:
+    """Scripts read a stable reason, people the file's name."""
+    laptop.configure(fake.issuer)
+    state = laptop.places.directory.parent
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.write_text("a file")
+    said = laptop.hoopjump(command, "--json", *(["--device"] if command == "login" else []))
+    assert (said.status, json.loads(said.out)["reason"]) == (1, "file-unusable")
+    assert str(state) in said.err
+
+
+def test_a_directory_in_the_place_of_the_tokens_is_told_by_its_name(laptop: Laptop, fake: FakeProvider) -> None:
+    """And not by the number of a descriptor."""
+    accepted(laptop, fake)
+    laptop.places.tokens.unlink()
+    laptop.places.tokens.mkdir(mode=0o700)
+    said = laptop.hoopjump("whoami", "--json")
+    assert (said.status, json.loads(said.out)["reason"]) == (1, "store-unsafe")
+    assert f"{laptop.places.tokens} is not a file of ours" in said.err

@@ -143,6 +143,13 @@ def test_a_file_that_changed_meanwhile_is_left_alone(laptop: Laptop) -> None:
     assert path.read_bytes() == OWN + b"\n    User me\n"
 
 
+def test_a_name_in_which_ssh_would_put_variables_is_refused(laptop: Laptop) -> None:
+    """It would mean another file, or, where there is no such variable, the end of every ssh to these hosts."""
+    with pytest.raises(IdentityError) as error:
+        block(laptop, key="~/.ssh/${USER}")
+    assert error.value.code == "config-unsafe"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_somebody_elses_file_is_left_alone(laptop: Laptop) -> None:
     """As with sudo: ssh would refuse the file afterwards."""
