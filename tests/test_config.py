@@ -225,6 +225,12 @@ def test_credential_comes_from_systemd_alone(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with pytest.raises(ConfigError, match="no systemd credentials here"):
         config.read_secret("credential:key")
+    with pytest.raises(ConfigError) as caught:
+        config.read_secret("credential:gateway-api-key")
+    assert "--api-key file:/etc/hoopjump/gateway-api-key" in caught.value.hint
+    with pytest.raises(ConfigError) as caught:
+        config.read_secret("credential:user-ca")
+    assert "systemd-run with LoadCredential=" in caught.value.hint
     (tmp_path / "key").write_text("secret")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert config.read_secret("credential:key") == "secret"

@@ -11,6 +11,7 @@ from hoopjump.ca.refusal import RefusedError
 from hoopjump.ca.settings import CertificateSection, TokenSection
 from hoopjump.decision.certificate import Certificate
 from hoopjump.decision.keys import PublicKey
+from hoopjump.decision.moments import moment_text
 from hoopjump.decision.presented import EXTENSION, key_thumbprint
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import TOKEN_LIMIT, VerifiedToken
@@ -55,7 +56,9 @@ class Issuing:
         # Leeway lets a token in, it does not make a certificate last longer.
         ends = min(moment + self._settings.longest, verified.expires, verified.ends)
         if ends <= now:
-            raise RefusedError(Reason.TOKEN_EXPIRED, f"exp {verified.expires}, now {moment}")
+            raise RefusedError(
+                Reason.TOKEN_EXPIRED, f"ended {moment_text(verified.expires)}, now {moment_text(moment)}"
+            )
         extensions = dict.fromkeys(self._settings.extensions, b"")
         if embed:
             extensions[EXTENSION] = encode_string(self._bound_token(verified, key, moment, ends))

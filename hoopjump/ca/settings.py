@@ -45,7 +45,7 @@ EXTENSIONS: Final = (
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 HeaderName = Annotated[str, shaped(r"[A-Za-z0-9-]+", "the name of a header")]
 
-_UNIX: Final = re.compile(r"unix:(/.+)\Z")
+_UNIX: Final = re.compile(r"unix:(/[^\0-\x1f\x7f]+)\Z")
 _TCP: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})\Z")
 
 

@@ -172,7 +172,8 @@ def _explain_reference(config: Config, ref: str, as_json: bool) -> None:
     if not record["events"] and record["login"] is None:
         where = record["trail"] or "no audit file is kept (audit.file)"
         raise HoopjumpError(
-            f"nothing is known of {ref!a}", f"looked in {where}; rotated files may have it, or hoopjump-ca's log"
+            f"nothing is known of {ref!a}",
+            f"looked in {where}; rotated files may have it, or hoopjump-ca's log: journalctl -u hoopjump-ca -g {ref}",
         )
     if as_json:
         output.result_json(record)

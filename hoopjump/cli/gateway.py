@@ -24,6 +24,9 @@ from hoopjump.handoff.issue import PrivateKeySigner
 # The gateway stops and starts a server within this call.
 _PUT_SECONDS: Final = 30.0
 
+# The files of README.md; the daemon gets them by systemd, which a shell has not.
+_INSTALLED: Final = "--api-key file:/etc/hoopjump/gateway-api-key --handoff-ca /etc/hoopjump/handoff-ca.pub"
+
 T = TypeVar("T")
 _Command = Callable[..., Any]
 
@@ -51,7 +54,7 @@ def gateway() -> None:
     """The gateway behind: check it, take over its keys, make it trust hoopjump."""
 
 
-@gateway.command(epilog="Example: hoopjump gateway check")
+@gateway.command(epilog=f"Example: hoopjump gateway check {_INSTALLED}")
 @_api_key
 @_handoff_ca
 @_json
@@ -70,7 +73,7 @@ def check(ctx: click.Context, api_key: str | None, handoff_ca: Path | None, as_j
     ctx.exit(output.findings(findings, {"gateway": config.gateway.api_url}, as_json))
 
 
-@gateway.command(epilog="Example: hoopjump gateway sync --dry-run")
+@gateway.command(epilog=f"Example: hoopjump gateway sync --dry-run {_INSTALLED}")
 @click.option(
     "--host-key",
     type=click.Path(path_type=Path, dir_okay=False),

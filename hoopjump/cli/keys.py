@@ -103,10 +103,10 @@ def drop(ctx: click.Context, kid: str, *, of_ca: bool, end_logins: bool, undo: b
     if "fault" in answer:
         raise HoopjumpError(answer["fault"], answer["hint"])
     if not answer["of"] and not (answer.get("logins") and answer["ending"]):
-        shown = "`hoopjump keys list --ca`" if of_ca else "`hoopjump keys refresh` asks the providers, and"
+        shown = f"`hoopjump keys {'list' if undo or of_ca else 'refresh'}{' --ca' if of_ca else ''}`"
         raise HoopjumpError(
             f"{'nothing was dropped' if undo else 'no issuer has a key'} of the name {kid!a}",
-            f"{shown} shows what is there",
+            f"{shown} {'shows' if undo or of_ca else 'asks the providers, and shows'} what is there",
         )
 
 
@@ -149,6 +149,8 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     for row in rows:
         if row.get("left_out"):
             output.warn(output.shown(f"{row['issuer']}: {row['left_out']} keys more, which do not fit in here"))
+        if row["state"] == "refused" and not row["fault"]:
+            output.warn(output.shown(f"{row['issuer']}: its tokens are refused; the service's log says why"))
         if row["fault"]:
             left = row["refused_in"]
             span = "its tokens are refused" if not left else f"its tokens are refused in {left} s"

@@ -130,6 +130,8 @@ def _claim(text: str) -> tuple[str, object]:
         return name, json.loads(value, parse_constant=_no_json)
     except ValueError:
         return name, value
+    except RecursionError:
+        raise click.UsageError("a claim's JSON is nested too deeply") from None
 
 
 def _no_json(word: str) -> NoReturn:

@@ -114,7 +114,13 @@ def verify_command(
         if as_json:
             reason = error.reason
             output.result_json(
-                {"valid": False, "reason": reason.code, "sentence": reason.sentence(), "detail": error.detail}
+                {
+                    "valid": False,
+                    "reason": reason.code,
+                    "sentence": reason.sentence(),
+                    "detail": error.detail,
+                    "hint": reason.value.hint,
+                }
             )
         raise refusal(error) from error
     except HoopjumpError as error:

@@ -8,7 +8,7 @@ from calendar import timegm
 from typing import Final
 
 from hoopjump.decision.moments import FOREVER
-from hoopjump.errors import HoopjumpError
+from hoopjump.errors import InputError
 
 # A certificate that begins this instant is refused by a host whose clock is a little behind.
 BACKDATED: Final = 60
@@ -19,7 +19,7 @@ _PART: Final = re.compile(r"([0-9]+)([smhdwSMHDW]?)")
 _FORMATS: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
-class ValidityError(HoopjumpError):
+class ValidityError(InputError):
     """Not a validity window."""
 
     def __init__(self, text: str) -> None:

@@ -18,6 +18,17 @@ from pydantic import AfterValidator
 from hoopjump.config.fault import ConfigError
 from hoopjump.config.kinds import HIDDEN
 
+# systemd hands them to the service alone; where they come from, by the names in the units.
+_COMMANDS: Final = "in a shell: --api-key file:/etc/hoopjump/gateway-api-key --handoff-ca /etc/hoopjump/handoff-ca.pub"
+_TRIAL: Final = "in a shell: by systemd-run with LoadCredential=, as docs/ca.md has it"
+_ANYWHERE: Final = "the service alone gets them; elsewhere name a file: file:/PATH"
+_ELSEWHERE: Final = {
+    "gateway-api-key": _COMMANDS,
+    "handoff-ca": _COMMANDS,
+    "user-ca": _TRIAL,
+    "token-key": _TRIAL,
+}
+
 SECRET_LIMIT: Final = 64 * 1024
 SECRET_REFERENCE: Final = re.compile(r"(credential:[A-Za-z0-9._-]+|file:/[^\0]+)\Z")
 
@@ -37,10 +48,7 @@ def secret_path(reference: str) -> Path:
     if kind == "credential":
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            raise ConfigError(
-                f"{reference}: there are no systemd credentials here",
-                "the service alone gets them; elsewhere name a file: file:/PATH (hoopjump: --api-key, --handoff-ca)",
-            )
+            raise ConfigError(f"{reference}: there are no systemd credentials here", _ELSEWHERE.get(rest, _ANYWHERE))
         return Path(directory) / rest
     return Path(rest)
 

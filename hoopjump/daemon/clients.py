@@ -16,10 +16,10 @@ from typing import Final, Protocol
 
 from hoopjump.config import Config
 from hoopjump.daemon.wishes import RefusedError, Wish
-from hoopjump.decision.reasons import Reason
+from hoopjump.decision.reasons import Reason, printable
 from hoopjump.decision.request import SessionRequest
 from hoopjump.decision.session import Role, SessionVerdict
-from hoopjump.decision.values import Presented, Token
+from hoopjump.decision.values import Presented, Token, User
 from hoopjump.handoff import hoop_cli
 from hoopjump.handoff.hoop_cli import Endpoint
 
@@ -93,9 +93,12 @@ class Clients:
         return self._handoff.client_of(role) == "hoop"
 
     def token(
-        self, wish: Wish, token: Presented, role: Role, request: SessionRequest, verdict: SessionVerdict
+        self, wish: Wish, token: Presented, role: Role, request: SessionRequest, verdict: SessionVerdict, *, user: User
     ) -> bytes:
-        """The token to hand on; ``token`` is what the session's own is worth. Raises :class:`RefusedError`."""
+        """The token to hand on; ``token`` is what the session's own is worth. Raises :class:`RefusedError`.
+
+        The gateway goes by the token's subject alone, whichever claim we know the user by.
+        """
         if verdict.verb is None or not hoop_cli.serves(role.protocol, verdict.verb):
             kind = f"{role.type}/{role.subtype}" if role.subtype else role.type
             raise RefusedError(Reason.CLIENT_UNSUPPORTED, Reason.CLIENT_UNSUPPORTED.sentence(type=kind))
@@ -105,6 +108,9 @@ class Clients:
             raise RefusedError(Reason.CLIENT_TOKEN_MISSING)
         if token.issuer not in self._taken:
             raise RefusedError(Reason.CLIENT_TOKEN_NOT_TAKEN, detail=f"iss {token.issuer[:128]!a}")
+        if token.subject != user.subject:
+            told = f"the token's subject is {printable(token.subject)}, the user's {printable(user.subject)}"
+            raise RefusedError(Reason.TOKEN_OTHER_USER, detail=told)
         if not wish.concealed:
             raise RefusedError(Reason.CLIENT_UNUSABLE, detail="the hook could not make itself unreadable")
         if (fault := self._fault()) is not None:

@@ -43,7 +43,8 @@ class PolicySource:
                 log.info("%d user CAs are trusted (%s)", len(self._policy.trusted_cas), self._path)
         except (OSError, ConfigError) as error:
             if self._policy.trusted_cas or self._version is None:
-                log.error("no user CA is trusted: %s", error)  # noqa: TRY400 - the trace would say nothing
+                fault = f"{self._path}: {error.strerror}" if isinstance(error, OSError) else error
+                log.error("no user CA is trusted: %s", fault)  # noqa: TRY400 - the trace would say nothing
             self._version = (0, 0, 0, 0)
             self._policy = policy_of(self._config, frozenset())
         return self._policy

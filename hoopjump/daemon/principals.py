@@ -76,7 +76,7 @@ class Principals:
             # The usual case, without tasks: sshd stretches its answer, so a millisecond here can cost the user twenty.
             verdict = await self.judge(request, certificate)
         fields = _fields(call, request, certificate, verdict)
-        if (fault := _token_fault(verdict)) is not None:
+        if (fault := _token_fault(verdict) or _restriction(verdict)) is not None:
             fields["detail"] = fault
         if verdict.token is not None:
             fields.update({"issuer": verdict.token.issuer, "token_id": verdict.token.token_id})
@@ -193,6 +193,13 @@ def _token_fault(verdict: Verdict) -> str | None:
     if not verdict.reason.name.startswith("TOKEN_"):
         return None
     return next((check.detail for check in verdict.trace if not check.passed and check.name.startswith(PLACE)), None)
+
+
+def _restriction(verdict: Verdict) -> str | None:
+    """What somebody who is let in does not get, though the certificate permits it."""
+    lacking = any(check.name == "token-forward" and not check.passed for check in verdict.trace)
+    code = Reason.TOKEN_REQUIRED.code
+    return f"without forwards ({code})" if lacking and verdict.access is Access.ALLOW else None
 
 
 def _fields(call: Call, request: LoginRequest, certificate: Certificate | CertificateError, verdict: Verdict) -> Fields:

@@ -154,7 +154,7 @@ class Sessions:
             )
             deadline = min(one for one in (login.admission.deadline, verdict.deadline) if one is not None)
             hoop = self._clients.is_hoop(name)
-            own = self._clients.token(asked.wish, token, role, request, session) if hoop else None
+            own = self._clients.token(asked.wish, token, role, request, session, user=user) if hoop else None
             granted = Granted(login, certificate, user, verdict.identity, deadline, request, role, session, own)
             if session.mode == "spool" and asked.wish.stage != "run":
                 return self._starting.spool(asked, granted)

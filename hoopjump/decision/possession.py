@@ -12,6 +12,7 @@ from typing import Final
 
 from hoopjump.decision import sshsig
 from hoopjump.decision.keys import PublicKey
+from hoopjump.decision.moments import moment_text
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.wire import FormatError
 
@@ -52,7 +53,7 @@ def check_proof(proof: bytes, key: PublicKey, statement: Statement, now: float) 
     A FIDO key must have been touched, as sshd asks of it at every login.
     """
     if abs(int(now) - statement.moment) > WINDOW:
-        raise ProofError(Reason.PROOF_STALE, f"made at {statement.moment}, now {int(now)}")
+        raise ProofError(Reason.PROOF_STALE, f"made at {moment_text(statement.moment)}, now {moment_text(int(now))}")
     try:
         signature = sshsig.read_armored(proof)
     except FormatError as error:

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 
 from hoopjump.decision.jose import TokenError, decode_segment, parse_header, parse_object
 from hoopjump.decision.jwk import Key, KeySet
+from hoopjump.decision.moments import moment_text
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token_mark import TokenMark, short
 from hoopjump.decision.token_policy import (
@@ -155,18 +156,18 @@ def _window(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> tuple[i
         _refuse_date(claims, "exp")
     begins, ends = 0, expires + leeway
     if now >= ends:
-        raise TokenError(Reason.TOKEN_EXPIRED, f"exp {expires}, now {int(now)}")
+        raise TokenError(Reason.TOKEN_EXPIRED, _when("ended", expires, now))
     if not_before is not None or "nbf" in claims:
         if type(not_before) is not int or not 0 <= not_before <= LATEST_DATE:
             _refuse_date(claims, "nbf")
         begins = not_before - leeway
         if now < begins:
-            raise TokenError(Reason.TOKEN_NOT_YET_VALID, f"nbf {not_before}, now {int(now)}")
+            raise TokenError(Reason.TOKEN_NOT_YET_VALID, _when("begins", not_before, now))
     if issued is not None or "iat" in claims:
         if type(issued) is not int or not 0 <= issued <= LATEST_DATE:
             _refuse_date(claims, "iat")
         if now < issued - leeway:
-            raise TokenError(Reason.TOKEN_ISSUED_IN_FUTURE, f"iat {issued}, now {int(now)}")
+            raise TokenError(Reason.TOKEN_ISSUED_IN_FUTURE, _when("issued", issued, now))
         if begins < issued - leeway:  # noqa: PLR1730 - max() costs three times as much
             begins = issued - leeway
     if policy.longest_age is not None:
@@ -174,8 +175,12 @@ def _window(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> tuple[i
             raise TokenError(Reason.TOKEN_CLAIM_MISSING, "`iat`, from which its age is counted")
         ends = min(ends, issued + policy.longest_age + leeway)
         if now >= ends:
-            raise TokenError(Reason.TOKEN_TOO_OLD, f"iat {issued}, now {int(now)}")
+            raise TokenError(Reason.TOKEN_TOO_OLD, _when("issued", issued, now))
     return begins, ends
+
+
+def _when(what: str, moment: int, now: float) -> str:
+    return f"{what} {moment_text(moment)}, now {moment_text(int(now))}"
 
 
 def _user(claims: dict[str, Any], policy: IssuerPolicy) -> str:
@@ -211,7 +216,8 @@ def _check_audiences(audience: object, ours: frozenset[str]) -> None:
     if type(names) is not list or not all(type(name) is str for name in names):
         raise TokenError(Reason.TOKEN_CLAIM_MALFORMED, "`aud` is neither a name nor a list of names")
     if ours.isdisjoint(names):
-        raise TokenError(Reason.TOKEN_WRONG_AUDIENCE, f"aud {str(audience)[:128]!a}")
+        wanted = ", ".join(sorted(ours))[:128]
+        raise TokenError(Reason.TOKEN_WRONG_AUDIENCE, f"aud {str(audience)[:128]!a}, wanted {wanted!a}")
 
 
 def _name(value: object) -> str | None:

@@ -74,7 +74,7 @@ KEY_UNNAMED: Final = Explanation(
 KEY_UNKNOWN: Final = Explanation(
     "token-key-unknown",
     "The token is signed with a key that its issuer does not have.",
-    "compare its `kid` with the issuer's key set",
+    "try once more in 10 seconds, when the issuer is asked for its keys again; then compare its `kid` with them",
 )
 KEY_REPEATED: Final = Explanation(
     "token-key-repeated",

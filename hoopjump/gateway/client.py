@@ -48,7 +48,10 @@ class GatewayClient:
 
     def __init__(self, section: GatewaySection, api_key: str, pool: int = 16) -> None:
         if not re.fullmatch(r"[\x21-\x7e]+", api_key):
-            raise ConfigError("the gateway's API key is empty or holds characters that no key has")
+            raise ConfigError(
+                "the gateway's API key is empty or holds characters that no key has",
+                "put the key, and nothing else, into the file that gateway.api_key or --api-key names",
+            )
         self.base_url = section.api_url.rstrip("/") + "/api"
         self.pool = pool
         self._key = api_key
@@ -104,10 +107,11 @@ class GatewayClient:
             with exchange(self._session, method, url, deadline, self._timeouts, params=query, json=body) as response:
                 return response.status_code, read_body(response, RESPONSE_LIMIT)
         except ExchangeError as error:
-            trust = "set gateway.ca_file to the PEM file of the CA that signed the gateway's certificate"
-            raise GatewayError(
-                error.kind, f"{_what(method, path)}: {error}", trust if error.kind == "tls" else ""
-            ) from error
+            hint = {
+                "tls": "set gateway.ca_file to the PEM file of the CA that signed the gateway's certificate",
+                "unreachable": f"is the gateway up at {self.base_url.removesuffix('/api')}? that is gateway.api_url",
+            }.get(error.kind, "")
+            raise GatewayError(error.kind, f"{_what(method, path)}: {error}", hint) from error
 
     def _expect_ok(self, method: str, path: tuple[str, ...], status: int, body: bytes) -> Json:
         what = _what(method, path)
@@ -125,7 +129,7 @@ class GatewayClient:
         text = f": {printable(note.replace(self._key, '***'), _NOTE_LIMIT)}" if note else ""
         hint = {
             401: "the API key is unknown, revoked or its owner is inactive",
-            403: "the API key needs the group auditor",
+            403: "the API key needs the group auditor" if method == "GET" else "this takes an admin's API key",
         }.get(status, "")
         raise GatewayError("status", f"{what}: {status}{text}", hint, status)
 

@@ -213,7 +213,7 @@ class KeySets:
         try:
             loaded = self._load(line.section, before.validator if before.keys is not None else None)
         except HoopjumpError as error:
-            self._fail(line, error.message)
+            self._fail(line, f"{error.message} ({error.hint})" if error.hint else error.message)
         except Exception as error:
             log.exception("the keys of %s could not be loaded", issuer)
             self._fail(line, type(error).__name__)

@@ -6,6 +6,7 @@ import ipaddress
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from hoopjump.config import Config
 from hoopjump.config.tokens import FILE
@@ -14,6 +15,11 @@ from hoopjump.sshd import compiled, effective, host, paths, rules
 from hoopjump.sshd.effective import Connection
 from hoopjump.sshd.rules import Expected
 from hoopjump.sshd.versions import Version
+
+# Where the units take their credentials from.
+SECRETS: Final = tuple(
+    Path("/etc/hoopjump", name) for name in ("gateway-api-key", "handoff-ca", "ca-user-key", "ca-token-key")
+)
 
 
 def forward_targets(config: Config) -> tuple[str, ...]:
@@ -67,6 +73,8 @@ def check(
     yield paths.check_ca_file(config.trust.user_cas, owners)
     for name, path, harm in _trusted_files(config, config_path):
         yield paths.check_file(name, path, owners, harm)
+    if not rootless:
+        yield paths.check_secrets(SECRETS, owners)
     daemon = None if rootless else host.unit_property("User")
     if daemon:
         yield from paths.check_readable(daemon, _read_by_the_daemon(config, config_path))

@@ -18,6 +18,10 @@ CA_FILE_LIMIT: Final = 1024 * 1024
 HOOK_SECONDS: Final = 5.0
 
 
+# By what a file comes to be there.
+_MAKERS: Final = {"gateway.known_hosts": "hoopjump gateway sync writes it"}
+
+
 def unsafe(path: Path, owners: frozenset[int], *, sticky: bool = False) -> str:
     """What makes a file one that others could change, or empty: misc.c safe_path, the links resolved first.
 
@@ -43,10 +47,28 @@ def unsafe(path: Path, owners: frozenset[int], *, sticky: bool = False) -> str:
 
 def check_file(name: str, path: Path, owners: frozenset[int], harm: str) -> Finding:
     """A file whose content is somebody else's matter; ``harm`` says what whoever could write it could do."""
+    if not path.exists():
+        return failure(name, f"{path}: is not there", _MAKERS.get(name, "put it there, or change the configuration"))
     fault = unsafe(path, owners, sticky=True)
     if fault:
         return failure(name, f"{fault}; whoever writes there {harm}", f"chown root:root {path}; chmod go-w {path}")
     return ok(name, str(path))
+
+
+def check_secrets(files: Iterable[Path], owners: frozenset[int]) -> Finding:
+    """What systemd hands to the services, whose own look at it comes too late: those that are there."""
+    name, count = "secrets", 0
+    for path in files:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        if status.st_uid not in owners or status.st_mode & 0o077:
+            mode = stat.S_IMODE(status.st_mode)
+            text = f"{path}: uid {status.st_uid}, mode {mode:04o}; whoever can read it has its power"
+            return failure(name, text, f"chown root:root {path}; chmod 0600 {path}; and make a new one")
+        count += 1
+    return ok(name, f"{count} that nobody else can read")
 
 
 def check_hook(words: Sequence[str], account: str, user: str, *, rootless: bool) -> Iterator[Finding]:

@@ -90,6 +90,15 @@ def test_output_and_status_are_exactly_the_commands(town: Town) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, b"out", b"err")
 
 
+def test_nobody_acts_at_the_gateway_as_another(town: Town) -> None:
+    """An address that has moved to another account of the provider's: the gateway would take them for that one."""
+    done = run(town, "mybash", "echo in", env={"HOOPJUMP_TOKEN": town.token("alice", sub="auth0|bob")})
+    said = refused(done, "token-other-user")
+    assert "bob" not in said
+    event = town.bastion.wait_for_event(kind="session-refused", reason="token-other-user")
+    assert event["detail"] == "the token's subject is auth0|bob, the user's auth0|alice"
+
+
 def test_input_follows_the_command(town: Town) -> None:
     """As with ssh: a line with the command, then what was piped in; text in any script."""
     text = "grüße\n" * 20000

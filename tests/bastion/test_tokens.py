@@ -71,6 +71,7 @@ def test_without_a_token_there_is_no_way_in(town: Town) -> None:
     assert "A token of your identity provider is needed here." in said
     assert "hint: have hoopjump login put one into the certificate" in said
     no_forward(town.bastion.jump(*ECHO))
+    town.bastion.wait_for_event(kind="admitted", detail="without forwards (token-required)")
 
 
 def test_the_end_of_the_token_is_the_end_of_the_login(town: Town) -> None:

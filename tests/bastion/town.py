@@ -65,7 +65,7 @@ class Town:
 
     def token(self, user: str = "alice", **changes: Any) -> str:
         """A token of the provider's own."""
-        return self.idp.token(email=self.bastion.email(user), **changes).decode()
+        return self.idp.token(**{"email": self.bastion.email(user), "sub": f"auth0|{user}", **changes}).decode()
 
     def bound(self, jkt: str, user: str = "alice", **changes: Any) -> str:
         """A token of hoopjump-ca, bound to a key."""

@@ -49,6 +49,7 @@ def test_the_smallest_configuration() -> None:
             'https://ca.example.com/"\nlisten',
             "f:2: `server.url`: must be https://HOST",
         ),
+        ("unix:/run/hoopjump-ca/ca.sock", r"unix:/run/\u0000x", "f:3: `server.listen`: must be ADDRESS:PORT"),
         ("unix:/run/hoopjump-ca/ca.sock", "8443", "f:3: `server.listen`: must be ADDRESS:PORT"),
         ("unix:/run/hoopjump-ca/ca.sock", "localhost:8443", "f:3: `server.listen`: must be ADDRESS:PORT"),
         ("unix:/run/hoopjump-ca/ca.sock", "[::]:0", "f:3: `server.listen`: must be ADDRESS:PORT"),

@@ -203,7 +203,6 @@ def test_a_certificate_is_no_public_key(hoopjump: Run, place: Path) -> None:
         (("--principal", "a", "--extension", "permit-pty=yes"), "would be refused: extensions: 'permit-pty'"),
         (("--principal", "a", "--extension", "permit-pty", "--extension", "permit-pty"), "is given twice"),
         (("--principal", "a", "--extension", "Permit Pty"), "is not the name of an option"),
-        (("--principal", "a", "--valid", "8 hours"), "is not a validity window"),
         (("--principal", "a", "--flaw", "nonsense"), "no such flaw"),
     ],
 )
@@ -215,6 +214,14 @@ def test_what_a_bastion_would_refuse_is_not_issued(
     assert said.status == 1
     assert reason in said.err
     assert "Traceback" not in said.err
+    assert not (place / "user-cert.pub").exists()
+
+
+def test_a_window_that_is_none_is_wrong_usage(hoopjump: Run, place: Path) -> None:
+    """As a misspelt option is."""
+    said = hoopjump("cert", "issue", "--ca", place / "ca", "--principal", "a", "--valid", "8 hours", place / "user.pub")
+    assert said.status == 2
+    assert "'8 hours' is not a validity window" in said.err
     assert not (place / "user-cert.pub").exists()
 
 

@@ -90,7 +90,7 @@ def test_a_refusal_is_one_line_with_its_reason(hoopjump: Run, signing: Path) -> 
     assert said.status == 1
     found = json.loads(said.out)
     assert (found["valid"], found["reason"], found["sentence"]) == (False, "token-expired", "The token has expired.")
-    assert said.err.startswith("hoopjump: token-expired: the token has expired (exp ")
+    assert said.err.startswith("hoopjump: token-expired: the token has expired (ended ")
     assert said.err.count("\n") == 1
     assert made.rpartition(b".")[2].decode().strip() not in said.out + said.err
 
@@ -147,6 +147,17 @@ def test_a_public_key_is_no_shared_secret(hoopjump: Run, signing: Path) -> None:
         said = hoopjump("token", command, "--secret-file", signing / "key.jwks", *NAMES, *rest)
         assert said.status == 2
         assert "not a shared secret" in said.err
+
+
+def test_a_claim_without_an_end_is_wrong_usage(hoopjump: Run, tmp_path: Path) -> None:
+    """And no fault of ours."""
+    assert hoopjump("token", "keygen", tmp_path / "key").status == 0
+    said = hoopjump(
+        *("token", "issue", "--key", tmp_path / "key", "--issuer", "i", "--audience", "a", "--subject", "s"),
+        *("--claim", f"x={'[' * 100_000}"),
+    )
+    assert (said.status, said.out) == (2, "")
+    assert "nested too deeply" in said.err
 
 
 def test_inspect_shows_what_is_said_and_not_the_signature(hoopjump: Run, signing: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.decision.request import SessionRequest
 from hoopjump.decision.session import Role, decide_session
 from hoopjump.decision.token_mark import TokenMark
-from hoopjump.decision.values import Presented, RefusedToken, Token
+from hoopjump.decision.values import Presented, RefusedToken, Token, User
 
 ISSUER = "https://idp.example.com"
 BASH = Role("mybash", "custom", online=True)
@@ -76,12 +77,20 @@ def token(issuer: str = ISSUER) -> Token:
 def handed(clients: Clients, told: Wish, presented: Presented, role: Role = BASH) -> bytes:
     """What the client would get for a command on a role."""
     verdict = decide_session(REQUEST, role, terminal=False, permit_pty=True)
-    return clients.token(told, presented, role, REQUEST, verdict)
+    return clients.token(told, presented, role, REQUEST, verdict, user=User("s", "alice", "active"))
 
 
 def test_a_verified_token_of_the_right_issuer_is_handed_on(clients: Clients) -> None:
     """All of it, as it came."""
     assert handed(clients, wish(), token()) == b"a.b.c"
+
+
+def test_a_token_whose_subject_is_somebody_else_at_the_gateway_is_not_handed_on(clients: Clients) -> None:
+    """Whatever its other claims say: the gateway goes by nothing else."""
+    with pytest.raises(RefusedError) as caught:
+        handed(clients, wish(), replace(token(), subject="eve"))
+    assert caught.value.reason is Reason.TOKEN_OTHER_USER
+    assert caught.value.detail == "the token's subject is eve, the user's s"
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,19 @@ def test_gateway_that_is_down_is_unreachable() -> None:
     error = failure(GatewayClient(section(url), KEY))
     assert error.kind == "unreachable"
     assert "Connection refused" in error.message
+    assert f"is the gateway up at {url}?" in error.hint
+
+
+def test_a_key_that_may_not_write_is_told_so(gateway: Replay, client: GatewayClient) -> None:
+    """What reads and what writes take different keys."""
+    for method in ("GET", "PUT"):
+        gateway.answer("/api/serverconfig/misc", {"message": "access denied"}, 403, method=method)
+    with pytest.raises(GatewayError) as reading:
+        client.get("serverconfig", "misc")
+    with pytest.raises(GatewayError) as writing:
+        client.put("serverconfig", "misc", body={})
+    assert (reading.value.status, "auditor" in reading.value.hint) == (403, True)
+    assert (writing.value.status, "admin's API key" in writing.value.hint) == (403, True)
 
 
 def test_unresolvable_name_is_unreachable() -> None:

@@ -14,10 +14,12 @@ from hoopjump.findings import Level
 from hoopjump.sshd.host import check_account, check_processes_visible, check_unlocked
 from hoopjump.sshd.paths import (
     check_ca_file,
+    check_file,
     check_hook,
     check_keys_directory,
     check_readable,
     check_revocation_list,
+    check_secrets,
     unsafe,
 )
 
@@ -33,6 +35,28 @@ def file(tmp_path: Path) -> Path:
     for place in (made, made.parent, made.parent.parent):
         place.chmod(0o755)
     return made
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_a_secret_that_others_may_read_is_found(file: Path, mode: int) -> None:
+    """Systemd hands it on all the same; one that is not there is no fault of this machine's."""
+    missing = file.with_name("missing")
+    file.chmod(0o600)
+    assert (check_secrets([missing, file], OWNERS).level, check_secrets([], OWNERS).level) == (Level.OK, Level.OK)
+    file.chmod(mode)
+    found = check_secrets([missing, file], OWNERS)
+    assert (found.level, f"mode {mode:04o}" in found.text) == (Level.FAILURE, True)
+    assert f"chmod 0600 {file}" in found.hint
+    file.chmod(0o600)
+    assert check_secrets([file], OWNERS - {os.getuid()} | {12345}).level is Level.FAILURE
+
+
+def test_a_file_that_is_missing_is_told_as_such(file: Path) -> None:
+    """And who makes it."""
+    missing = file.with_name("known_hosts")
+    found = check_file("gateway.known_hosts", missing, OWNERS, "can be the gateway")
+    assert (found.level, found.text) == (Level.FAILURE, f"{missing}: is not there")
+    assert found.hint == "hoopjump gateway sync writes it"
 
 
 def test_a_file_of_the_owner_below_their_directories_is_safe(file: Path) -> None:
