@@ -46,7 +46,7 @@ ssh_host = "hoop.example.com"
 
 The daemon reads the file when it starts: `systemctl restart hoopjumpd` loses no login. The file of `trust.user_cas` is
 looked at anew for every login. Nobody is let in while the daemon cannot start, so try a changed file first: every
-command of `hoopjump` reads it in the same strict way, `hoopjump --config NEW gateway check` for one.
+command of `hoopjump` reads it in the same strict way, `hoopjump --config NEW keys list` for one.
 
 `audit.file` grows without bound. Rotate it by renaming (logrotate's default); the daemon needs no signal. `hoopjump
 explain` also looks into the file before, if that is named `.1` and not compressed (`delaycompress`).
@@ -115,7 +115,8 @@ _CA_CONFIGURATION: Final = """
 # hoopjump-ca
 
 [hoopjump-ca](ca.md) reads a file of its own, `/etc/hoopjump/ca.toml`, or the one named with `--config`, by the same
-rules. It reads it when it starts; `hoopjump-ca --config NEW --check` tries a changed one first.
+rules. It reads it when it starts; `hoopjump-ca --config NEW --check` tries a changed one first, and wants its credentials
+for that ([step 4](ca.md#setting-it-up)).
 """
 
 _CA_ISSUERS: Final = """
