@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hoopjump.daemon.admin import ANSWER_LIMIT
@@ -42,7 +43,7 @@ class KeyAdministration:
         action, kid = call.message.text("action") or "list", call.message.text("kid")
         answer: dict[str, Any] = {}
         if action == "refresh":
-            await asyncio.gather(*(asyncio.to_thread(self._keys.refresh, name) for name in self._keys.issuers))
+            await self._refresh()
         elif action in ("drop", "restore") and kid:
             change = self._keys.drop if action == "drop" else self._keys.restore
             try:
@@ -56,6 +57,15 @@ class KeyAdministration:
             raise WireError("keys has no such action")
         answer["issuers"] = _fitting(self._keys.rows())
         await call.reply([("outcome", "ok"), ("json", json.dumps(answer))])
+
+    async def _refresh(self) -> None:
+        """Ask all providers, in threads of their own: those of asyncio look accounts up, and a provider may hang."""
+        names, loop = self._keys.issuers, asyncio.get_running_loop()
+        threads = ThreadPoolExecutor(max(1, len(names)), thread_name_prefix="refresh")
+        try:
+            await asyncio.gather(*(loop.run_in_executor(threads, self._keys.refresh, name) for name in names))
+        finally:
+            threads.shutdown(wait=False)
 
     async def _logins(self, call: Call, action: str, kid: str, answer: dict[str, Any]) -> None:
         key = _signing_key(kid, self._keys.rows())
