@@ -41,9 +41,7 @@ def run(*, keep: bool) -> int:
         if keep:
             demonstration.stay()
         else:
-            screen.remark(
-                "\n`./dev demo --keep` leaves all this up, to be tried by hand; README.md sets up a real one."
-            )
+            screen.remark("\n`./dev demo --keep` leaves all this up, to be tried; README.md sets up a real one.")
     return 1 if demonstration.surprises else 0
 
 

@@ -115,8 +115,8 @@ _CA_CONFIGURATION: Final = """
 # hoopjump-ca
 
 [hoopjump-ca](ca.md) reads a file of its own, `/etc/hoopjump/ca.toml`, or the one named with `--config`, by the same
-rules. It reads it when it starts; `hoopjump-ca --config NEW --check` tries a changed one first, and wants its credentials
-for that ([step 4](ca.md#setting-it-up)).
+rules. It reads it when it starts; `hoopjump-ca --config NEW --check` tries a changed one first, and wants its
+credentials for that ([step 4](ca.md#setting-it-up)).
 """
 
 _CA_ISSUERS: Final = """
