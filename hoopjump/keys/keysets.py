@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -315,6 +316,6 @@ class KeySets:
         return [row(line.section, line.standing, self._dropped, now) for line in self._lines.values()]
 
 
-def _same(keys: KeySet) -> list[tuple[object, ...]]:
-    """What is equal for sets by which every token is judged alike."""
-    return [(key.kid, key.thumbprint, key.algorithms, key.flaw) for key in keys.keys]
+def _same(keys: KeySet) -> Counter[tuple[object, ...]]:
+    """What is equal for sets by which every token is judged alike; some providers have no order in theirs."""
+    return Counter((key.kid, key.thumbprint, key.algorithms, key.flaw) for key in keys.keys)

@@ -302,6 +302,20 @@ def test_a_set_that_has_not_changed_is_not_sent_again(keysets: KeySets, idp: Pro
     assert refusal(keysets, token, known=True) == "token-key-unknown"
 
 
+def test_a_set_in_another_order_has_not_changed(
+    keysets: KeySets, idp: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some providers shuffle theirs; nothing that was verified is forgotten for it."""
+    caplog.set_level(logging.INFO)
+    idp.keys.append(TokenKey("second"))
+    token = idp.token()
+    first = keysets.verify(token, time.time())
+    idp.keys.reverse()
+    keysets.refresh(idp.issuer)
+    assert keysets.verify_known(token, time.time()) is first
+    assert "have changed" not in caplog.text
+
+
 def test_keys_are_kept_for_an_hour_while_the_provider_is_down_and_then_refused_loudly(
     keysets: KeySets, idp: Provider, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
