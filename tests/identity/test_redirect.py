@@ -156,13 +156,13 @@ import socket, struct, sys
 from urllib.parse import urlsplit
 place = urlsplit(sys.argv[1])
 request = f"GET {place.path} HTTP/1.1\\r\\nHost: {place.netloc}\\r\\n\\r\\n".encode()
+if sys.argv[2] == "unread":
+    request += b"X-A: " + bytes(8 << 20)
 for number in range(20):
     connection = socket.create_connection(("127.0.0.1", place.port))
     if sys.argv[2] == "reset":
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    if sys.argv[2] == "unread":
-        connection.setblocking(False)
-        request += b"X-A: " + bytes(8 << 20)
+    connection.setblocking(sys.argv[2] != "unread")
     try:
         connection.send(request)
         if sys.argv[2] == "half":
