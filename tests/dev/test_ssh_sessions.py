@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -129,6 +132,32 @@ def test_remote_forward_is_refused(shared_scene: Scene) -> None:
     done = shared_scene.client.run(shared_scene.key, options=options)
     assert done.returncode == 255
     assert b"remote port forwarding failed" in done.stderr
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_command_that_starts_when_its_client_has_gone_ends_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    """Else it would run for as long as the gateway, at its full speed."""
+    started, going = asyncio.create_subprocess_exec, threading.Event()
+    pids: list[int] = []
+
+    async def late(*argv: str, **more: Any) -> asyncio.subprocess.Process:
+        await asyncio.to_thread(going.wait)
+        process = await started(*argv, **more)
+        pids.append(process.pid)
+        return process
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", late)
+    words, options = (["mybash"], ("-tt",)) if terminal else (["mybash", "yes"], ())
+    rows = len(scene.gateway.store.sessions)
+    with scene.client.start(scene.key, *words, options=options) as client:
+        wait_for(lambda: len(scene.gateway.store.sessions) > rows, what="the session")
+        client.kill()
+    wait_for(lambda: last_row(scene).status == "done", what="the end of the session")
+    going.set()
+    wait_for(lambda: pids, what="the command")
+    wait_for(lambda: not Path(f"/proc/{pids[0]}").exists(), what="the end of the command")
 
 
 def test_late_input_is_dropped_silently(scene: Scene, tmp_path: Path) -> None:

@@ -79,12 +79,19 @@ class CommandTarget(Target):
         for each in self._sessions:
             await self.connection.finish(each, status)
 
+    def _started(self, process: Process) -> None:
+        self._processes.append(process)
+        if self.stopped:
+            self.stop(killed=False)
+
     def stop(self, *, killed: bool) -> None:
         """Kill what runs."""
         for process in self._processes:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                # One that has just been started on a terminal leads no group yet.
+                for end in (os.killpg, os.kill):
+                    with contextlib.suppress(ProcessLookupError):
+                        end(process.pid, signal.SIGKILL)
         super().stop(killed=killed)
 
     async def _once(self, session: Session, command: str) -> int:
@@ -98,7 +105,7 @@ class CommandTarget(Target):
         self.record("i", payload)
         environment = self.environment()
         process = await run_once(command_of(self.role, environment), environment)
-        self._processes.append(process)
+        self._started(process)
         await asyncio.gather(
             feed(process, payload), self._relay(process.stdout), self._relay(process.stderr, stderr=True)
         )
@@ -124,7 +131,7 @@ class CommandTarget(Target):
             stdin=slave, stdout=slave, stderr=slave, env=environment,
         )  # fmt: skip
         os.close(slave)
-        self._processes.append(process)
+        self._started(process)
         terminal = Terminal(master)
         # The gateway presses return once, to make the prompt appear.
         terminal.write(b"\n")

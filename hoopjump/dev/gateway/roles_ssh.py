@@ -48,6 +48,9 @@ class SshTarget(Target):
                 except (OSError, asyncssh.Error, asyncssh.KeyImportError) as error:
                     self.end(KILLED)
                     raise Unreachable(_sentence(error), visible=True) from error
+                if self.stopped:
+                    self._upstream.abort()
+                    raise Unreachable
             return self._upstream
 
     async def serve(self, session: Session, command: str) -> None:

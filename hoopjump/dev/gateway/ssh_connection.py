@@ -205,6 +205,8 @@ class Connection(SSHServerConnection):
                 if self.target is None:
                     interactive = session.size is not None and not command
                     self.target = await open_target(self, role, interactive=interactive, forward=False)
+            if self.ended.is_set():
+                self.target.stop(killed=False)
             await self.target.serve(session, command)
         except Unreachable as error:
             if error.visible:

@@ -42,6 +42,7 @@ class Target:
         self.role = role
         self.row = row
         self.started = time.monotonic()
+        self.stopped = False
 
     async def serve(self, session: Session, command: str) -> None:
         """Serve a session channel; ``command`` is what followed the role's name."""
@@ -52,7 +53,8 @@ class Target:
         raise Unreachable
 
     def stop(self, *, killed: bool) -> None:
-        """End what is running, because it was killed or because the client is gone."""
+        """End what is running, because it was killed or because the client is gone; what starts later ends at once."""
+        self.stopped = True
         self.end(KILLED if killed else self.abandoned)
 
     def end(self, exit_code: int) -> None:
