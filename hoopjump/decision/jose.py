@@ -66,7 +66,7 @@ def decode_segment(segment: bytes) -> bytes:
     try:
         # Beside base64url the library takes the alphabet of plain base64.
         if segment[-1] in _LAST[tail] and _PLUS not in segment and _SLASH not in segment:
-            return b64decode(segment + _PADDING[tail], b"-_", validate=True)
+            return b64decode(segment + _PADDING[tail], b"-_", True)
     except ValueError:
         pass
     if tail != 1 and re.fullmatch(rb"[A-Za-z0-9_-]*", segment):

@@ -5,7 +5,7 @@ Signature first, claims afterwards: until it holds, the claims decide nothing bu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from cryptography.exceptions import InvalidSignature
@@ -87,6 +87,10 @@ class VerifiedToken(NamedTuple):
         return cast(int, self.claims["exp"])
 
 
+# What VerifiedToken(...) comes to, in half the time.
+_made: Final = cast("Callable[[type[VerifiedToken], tuple[Any, ...]], VerifiedToken]", tuple.__new__)
+
+
 def verify(token: bytes, issuers: Mapping[str, TrustedIssuer], now: float) -> VerifiedToken:
     """Verify a token, as it was sent: no white space, no ``Bearer``. Raises :class:`TokenError`.
 
@@ -135,7 +139,17 @@ def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, n
         _check_audiences(audience, policy.audiences)
     if type(subject) is not str or not 0 < len(subject) <= NAME_LIMIT or not subject.isprintable():
         _refuse_name("sub", subject, Reason.TOKEN_SUBJECT_MISSING)
-    begins, ends = _window(claims, policy, now)
+    expires, not_before, issued, leeway = get("exp"), get("nbf"), get("iat"), policy.leeway
+    if (
+        type(expires) is type(not_before) is type(issued) is int
+        and now < expires + leeway <= LATEST_DATE
+        and 0 <= not_before <= now + leeway >= issued >= 0
+        and policy.longest_age is None
+    ):
+        # As usual; max() would cost three times as much.
+        begins, ends = (not_before if not_before > issued else issued) - leeway, expires + leeway
+    else:
+        begins, ends = _window(claims, policy, now)
     token_id = get("jti")
     if (type(token_id) is not str or not token_id) and "jti" in claims:
         raise TokenError(Reason.TOKEN_CLAIM_MALFORMED, "`jti` is not text")
@@ -145,7 +159,7 @@ def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, n
     user = subject if policy.user_claim == "sub" else _user(claims, policy)
     path = policy.groups_path
     groups = () if path is None else _groups(get(path[0]) if len(path) == 1 else follow(claims, path))
-    return VerifiedToken(user, groups, begins, ends, signer, claims)
+    return _made(VerifiedToken, (user, groups, begins, ends, signer, claims))
 
 
 def _window(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> tuple[int, int]:

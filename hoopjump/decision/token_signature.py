@@ -26,17 +26,18 @@ def _rsa(scheme: padding.AsymmetricPadding, algorithm: hashes.HashAlgorithm) -> 
 def _ecdsa(size: int, algorithm: hashes.HashAlgorithm) -> Check:
     scheme = ec.ECDSA(algorithm)
     double = 2 * size
-    # An integer of full length as DER has it, without and with the zero that keeps it positive.
-    plain, signed = bytes((2, size)), bytes((2, size + 1, 0))
-    frames = [bytes((0x30, double + 4 + zeros)) for zeros in range(3)]
+    # An integer of full length as DER has it, without and with the zero that keeps it positive; and what stands before
+    # the first one and between both, by which of them are so.
+    integer = bytes((2, size)), bytes((2, size + 1, 0))
+    frames = [[(bytes((0x30, double + 4 + r + s)) + integer[r], integer[s]) for s in range(2)] for r in range(2)]
 
     def check(key: Any, signature: bytes, data: bytes) -> None:  # noqa: ANN401
         if len(signature) != double:
             raise InvalidSignature
         r, s = signature[0], signature[size]
         if r and s:
-            frame = frames[(r >> 7) + (s >> 7)] + (signed if r & 0x80 else plain)
-            der = frame + signature[:size] + (signed if s & 0x80 else plain) + signature[size:]
+            before, between = frames[r >> 7][s >> 7]
+            der = before + signature[:size] + between + signature[size:]
         else:
             der = encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))
         key.verify(der, data, scheme)

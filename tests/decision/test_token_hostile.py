@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from hoopjump.decision.jose import parse_object
 from hoopjump.decision.jwk import KeySet
 from hoopjump.decision.reasons import Reason
-from hoopjump.decision.token import TokenError, VerifiedToken, verify
+from hoopjump.decision.token import LATEST_DATE, TokenError, VerifiedToken, _believe, verify
+from hoopjump.decision.token_policy import IssuerPolicy
 from tests.hostile.tokens import signatures
 from tests.hostile.tokens.forge import AUDIENCE, ISSUER, ISSUERS, MAILING, NOW, SECRET, SHARING, SINGLE, claims, token
 from tests.hostile.tokens.table import HOSTILE
@@ -111,6 +114,28 @@ def test_a_good_token_is_taken(name: str) -> None:
     assert found.user == ("alice@example.com" if found.issuer == MAILING else "alice")
     assert found.begins <= NOW < found.ends
     assert second_opinion(GOOD[name])
+
+
+def test_usual_dates_are_judged_as_all_others_are() -> None:
+    """There is a short way for them; where a longest age is set it is not taken."""
+    edges = (-31, -30, -29, 0, 29, 30, 31)
+    odd = (None, True, 1.0, "1", -1, 0, LATEST_DATE - 30, LATEST_DATE, LATEST_DATE + 1, 10**40)
+    usual = ISSUERS[ISSUER].policy
+    policies = [replace(usual, longest_age=age) for age in (None, 10**50)]
+
+    def judged(chosen: IssuerPolicy, dates: dict[str, object], now: float) -> object:
+        try:
+            found = _believe(claims(**{"exp": None, "nbf": None, "iat": None}) | dates, chosen, None, now)
+        except TokenError as error:
+            return error.reason
+        return max(0, found.begins), found.ends
+
+    moments: list[object] = [*(NOW + edge for edge in edges), *odd]
+    for exp, nbf, iat in itertools.product(moments, repeat=3):
+        for now in (NOW, NOW + 0.5):
+            # Without `iat` there is no age.
+            dates = {"exp": exp, "nbf": nbf, "iat": iat}
+            assert judged(policies[0], dates, now) == judged(policies[1], dates, now), dates
 
 
 class Then(datetime):
