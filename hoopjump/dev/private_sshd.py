@@ -12,8 +12,8 @@ from hoopjump.dev.services import Service, answers, minimal_environment
 class Sshd(Service):
     """Listens on ``ports`` of 127.0.0.1 once it is started.
 
-    ``lines`` go into the file ``config`` behind those that every private sshd needs, of which sshd takes the first that
-    it meets; ``block`` ends the file.
+    ``lines`` go into the file ``config`` before those that every private sshd needs, for of two values sshd takes the
+    first; ``block`` ends the file.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Sshd(Service):
             *programs.sshd_lenience(),
             *(f"{keyword} {path}" for keyword, path in programs.sshd_helpers().items()),
         ]
-        config.write_text("\n".join([*usual, *lines]) + "\n" + block)
+        config.write_text("\n".join([*lines, *usual]) + "\n" + block)
         super().__init__(
             name,
             [str(programs.sshd()), "-D", "-e", "-f", str(config)],
