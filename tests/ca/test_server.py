@@ -139,6 +139,16 @@ def test_a_flood_of_one_source_is_held_off(new_yard: Callable[..., Yard]) -> Non
     assert yard.ask("GET", "/healthz").status == 200
 
 
+def test_a_request_that_is_sent_again_uses_up_nobodys_limit(new_yard: Callable[..., Yard]) -> None:
+    """Whoever has overheard one could otherwise keep its user from every further certificate."""
+    yard = new_yard({"[limits]": "per_user = 2"})
+    body = yard.body(yard.key())
+    assert yard.post(body).status == 200
+    for _ in range(5):
+        assert yard.post(body).outcome == (403, "proof-replayed")
+    assert yard.certify(yard.key("second")).status == 200
+
+
 def test_one_user_gets_so_many_certificates(new_yard: Callable[..., Yard]) -> None:
     """The limit is the user's alone, from wherever they ask; what was no proof does not count."""
     yard = new_yard({"[limits]": "per_user = 2"})
