@@ -39,7 +39,9 @@ if MYPY:
 SOCKET = "/run/hoopjump/hoopjumpd.sock"
 SYSLOG = "/dev/log"
 VERSION = 1
-DEADLINE = 2.0  # seconds for one question; the daemon answers within 1.5
+# Seconds for one question. While sshd waits, a slot of MaxStartups is taken; in a session only its user waits.
+DEADLINE = 2.0  # principals: the daemon answers within 1.5
+PATIENCE = 10.0  # session: within 8
 LOOK = 0.25  # seconds of it between two looks at the clock
 FRAME_LIMIT = 262144
 LINE_LIMIT = 2048
@@ -196,14 +198,14 @@ def receive(link: "_socket.socket", end: float) -> "dict[str, list[bytes]]":
 
 
 def ask(
-    path: str, frame: bytes, meanwhile: "Callable[[], None] | None" = None
+    path: str, frame: bytes, seconds: float, meanwhile: "Callable[[], None] | None" = None
 ) -> "tuple[dict[str, list[bytes]], _socket.socket]":
     """The daemon's answer and the connection it came on. Raises ProtocolError, or HookError when none comes in time.
 
     A connection that a restarting daemon drops, or a daemon that is not there, is tried once more. ``meanwhile`` is
     called while the daemon thinks.
     """
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + seconds
     status = EX_UNAVAILABLE
     for pause in (0.1, 0.0):
         try:
@@ -213,7 +215,7 @@ def ask(
                 meanwhile()
             return receive(link, end), link
         except _socket.timeout:
-            status, problem = EX_TEMPFAIL, "no answer within %g s" % DEADLINE
+            status, problem = EX_TEMPFAIL, "no answer within %g s" % seconds
             break
         except (FileNotFoundError, ConnectionRefusedError) as error:
             problem = "not there: %s" % error.strerror
@@ -244,7 +246,7 @@ def principals(path: str, options: "dict[str, bytes]") -> int:
     for option, key in KEYS.items():
         if option in options:
             pairs.append((key, options[option]))
-    answer, _ = ask(path, encode(pairs))
+    answer, _ = ask(path, encode(pairs), DEADLINE)
     outcome = one(answer, "outcome")
     if outcome == b"line":
         line = one(answer, "line")
@@ -533,7 +535,8 @@ def session(path: str) -> int:
         stage = b"run" if gathered else b"plan"
         pairs = [("v", b"%d" % VERSION), ("verb", b"session"), ("stage", stage)]
         try:
-            answer, link = ask(path, encode(pairs + facts + choice + again), load_libc if gathered else None)
+            frame = encode(pairs + facts + choice + again)
+            answer, link = ask(path, frame, PATIENCE, load_libc if gathered else None)
         except HookError:
             if again:
                 return EX_LOST
@@ -1204,7 +1207,7 @@ class Job:
 
     def report(self, status: int) -> int:
         """Tell the daemon how the program ended; returns what it answers, or ``status`` when it has gone."""
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + PATIENCE
         try:
             self.link.settimeout(left(end))
             told = [("v", b"%d" % VERSION), ("verb", b"status"), ("exit", b"%d" % status)]

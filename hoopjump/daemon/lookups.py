@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from hoopjump.daemon.threads import Threads
 from hoopjump.decision.values import Answer, Found, Lookup, Unavailable
 
-ANSWER_SECONDS: Final = 1.3  # of the 1.5 in which the daemon answers its hook
+LATE_SECONDS: Final = 1.3
 KEPT: Final = 4096
 FLIGHTS: Final = 4  # of one lookup: no more than these have a thread (Threads), others would be late from the start
 
@@ -29,7 +29,8 @@ class Directory(Protocol):
 class Lookups:
     """The directory's answers, each lookup in flight once; those that found somebody are kept for a while.
 
-    ``cache`` is in seconds. A call that takes too long goes on by itself, and its answer is there for the next login.
+    ``cache`` is in seconds. A call that takes too long goes on by itself, and its answer is there for the next login;
+    one that has taken longer than ``late`` seconds already is not the one that somebody new waits for.
     """
 
     def __init__(
@@ -37,20 +38,20 @@ class Lookups:
         directory: Directory,
         threads: Threads,
         cache: float,
-        limit: float = ANSWER_SECONDS,
+        late: float = LATE_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
         self._threads = threads
         self._cache = cache
-        self._limit = limit
+        self._late = late
         self._clock = clock
         self._kept: OrderedDict[Lookup, tuple[Found, float]] = OrderedDict()
         # Oldest first, each with its begin.
         self._flights: dict[Lookup, list[tuple[asyncio.Task[Answer], float]]] = {}
 
-    async def answers(self, lookups: Iterable[Lookup], until: float) -> dict[Lookup, Answer]:
-        """The answer to each lookup, all within the limit; what is late is :class:`Unavailable`, and slow.
+    async def answers(self, lookups: Iterable[Lookup], until: float, seconds: float) -> dict[Lookup, Answer]:
+        """Each lookup's answer, all within so many seconds; who has none by then is :class:`Unavailable`, and slow.
 
         ``until``, in Unix seconds, is the end of the certificate that asks: an answer is not kept beyond it.
         """
@@ -67,9 +68,9 @@ class Lookups:
             else:
                 flights[self._flight(lookup, until)] = lookup
         if flights:
-            await asyncio.wait(flights, timeout=self._limit)
+            await asyncio.wait(flights, timeout=seconds)
+        late = Unavailable(f"no answer within {seconds:g} s", slow=True)
         for flight, lookup in flights.items():
-            late = Unavailable(f"no answer within {self._limit:g} s", slow=True)
             answers[lookup] = flight.result() if flight.done() else late
         return answers
 
@@ -77,7 +78,7 @@ class Lookups:
         loop = asyncio.get_running_loop()
         flights = self._flights.setdefault(lookup, [])
         # One that is late already would make this asker late as well, also where the gateway has recovered.
-        if not flights or (loop.time() > flights[-1][1] + self._limit and len(flights) < FLIGHTS):
+        if not flights or (loop.time() > flights[-1][1] + self._late and len(flights) < FLIGHTS):
             flights.append((loop.create_task(self._ask(lookup, until)), loop.time()))
         return flights[-1][0]
 

@@ -24,7 +24,7 @@ from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
 
 SHOWN: Final = 128
 KEPT: Final = 1024
-FRESH_SECONDS: Final = 0.6  # of the 1.3 in which a session is decided
+FRESH_SECONDS: Final = 0.6
 
 T = TypeVar("T")
 

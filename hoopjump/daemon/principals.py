@@ -30,6 +30,7 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.decision.values import Access, LoginRequest, Verdict
 
 PLACE: Final = "token-certificate"
+ANSWER_SECONDS: Final = 1.3  # of the 2 that the hook waits
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +72,12 @@ class Principals:
         certificate = _certificate(call.message)
         uid = self._allowed(self._accounts.known(request.account))
         if uid is None:
-            verdict, uid = await asyncio.gather(self.judge(request, certificate), self._uid(request.account))
+            verdict, uid = await asyncio.gather(
+                self.judge(request, certificate, ANSWER_SECONDS), self._uid(request.account)
+            )
         else:
             # The usual case, without tasks: sshd stretches its answer, so a millisecond here can cost the user twenty.
-            verdict = await self.judge(request, certificate)
+            verdict = await self.judge(request, certificate, ANSWER_SECONDS)
         fields = _fields(call, request, certificate, verdict)
         if (fault := _token_fault(verdict) or _restriction(verdict)) is not None:
             fields["detail"] = fault
@@ -107,15 +110,17 @@ class Principals:
                 raise ProcessGoneError(monitor.pid)
             await call.reply([("outcome", "line"), ("line", verdict.line or "")])
 
-    async def judge(self, request: LoginRequest, certificate: Certificate | CertificateError) -> Verdict:
-        """Decide a login attempt as it stands now, without consequences."""
+    async def judge(
+        self, request: LoginRequest, certificate: Certificate | CertificateError, seconds: float
+    ) -> Verdict:
+        """Decide a login attempt as it stands now, without consequences; nobody is waited for longer than that."""
         policy = self._policy.current()
         if not isinstance(certificate, Certificate):
             return decide(request, certificate, {}, policy, int(self._clock()))
-        asking = self._lookups.answers(wanted_lookups(certificate, policy), certificate.valid_before)
+        asking = self._lookups.answers(wanted_lookups(certificate, policy), certificate.valid_before, seconds)
         if self._tokens is None or not wants_token(certificate, policy):
             return decide(request, certificate, await asking, policy, int(self._clock()))
-        answers, embedded = await asyncio.gather(asking, self._tokens.embedded(certificate))
+        answers, embedded = await asyncio.gather(asking, self._tokens.embedded(certificate, seconds))
         return decide(request, certificate, answers, policy, int(self._clock()), embedded)
 
     def _monitor(self, call: Call) -> Process | None:

@@ -1,7 +1,8 @@
 """The verb ``session``: a process below sshd, started by ForceCommand, asks what it shall become.
 
 Every session is decided afresh: which login it belongs to, whether that login may still go on, whether its user may
-use the resource role it names. All that has to be over in 1.3 s, so that the hook has its answer within its own time.
+use the resource role it names. Only the user waits for that, who would have to try again else; so a busy gateway has
+longer here than at the login, yet all has to be over before the hook's own time is.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ from hoopjump.decision.request import RequestError, SessionRequest, read_request
 from hoopjump.decision.rules import first_failed
 from hoopjump.decision.values import Access, LoginRequest, Presented, Token, User, Verdict
 
-ANSWER_SECONDS: Final = 1.3
+ANSWER_SECONDS: Final = 8.0  # of the 10 that the hook waits
 # Anybody may ask; what is no login's fills the audit trail no faster than this (LoginTable.crowd).
 STRANGERS_AT_ONCE: Final = 20.0
 STRANGERS_PER_SECOND: Final = 0.2
 
 log = logging.getLogger(__name__)
 
-Judge = Callable[[LoginRequest, Certificate], Awaitable[Verdict]]
+Judge = Callable[[LoginRequest, Certificate, float], Awaitable[Verdict]]
 
 
 class Watcher(Protocol):
@@ -59,7 +60,7 @@ class Watcher(Protocol):
 class Sessions:
     """Answers sessions, and follows those that run.
 
-    ``judge`` decides a login attempt as it stands now (:meth:`hoopjump.daemon.principals.Principals.judge`).
+    ``judge`` decides a login attempt as it stands now, in so many seconds (:meth:`Principals.judge`).
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Sessions:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     answer = await self._answer(asked)
             except TimeoutError:
-                raise RefusedError(Reason.GATEWAY_SLOW, detail=f"not decided within {ANSWER_SECONDS} s") from None
+                raise RefusedError(Reason.GATEWAY_SLOW, detail=f"not decided within {ANSWER_SECONDS:g} s") from None
         except RefusedError as refused:
             await self._refuse(asked, refused)
             return
@@ -134,7 +135,9 @@ class Sessions:
         self._reach.look()
         # The user may have been deactivated since the login, the certificate may have ended.
         attempt = LoginRequest(login.admission.account, login.admission.source)
-        verdict, token = await asyncio.gather(self._judge(attempt, certificate), self._environment(asked.wish))
+        verdict, token = await asyncio.gather(
+            self._judge(attempt, certificate, ANSWER_SECONDS), self._environment(asked.wish)
+        )
         if verdict.access is not Access.ALLOW or verdict.user is None or verdict.identity is None:
             raise RefusedError(verdict.reason, verdict.sentence, trace=verdict.trace)
         asked.token = self._check_token(login, verdict, token, verdict.user)
@@ -180,7 +183,7 @@ class Sessions:
         """The session's own token, where such are looked at."""
         if self._tokens is None or self._config.tokens.session == "never":
             return None
-        return await self._tokens.environment(wish.token)
+        return await self._tokens.environment(wish.token, ANSWER_SECONDS)
 
     def _check_token(self, login: Login, verdict: Verdict, token: Presented, user: User) -> Token | None:
         """The token that lets the session in, its own before the certificate's; its end is the login's as well."""

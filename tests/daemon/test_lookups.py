@@ -29,8 +29,8 @@ class Held:
         return Found(ALICE)
 
 
-async def ask(lookups: Lookups) -> Answer:
-    return (await lookups.answers([WANTED], until=1e12))[WANTED]
+async def ask(lookups: Lookups, seconds: float = 30) -> Answer:
+    return (await lookups.answers([WANTED], until=1e12, seconds=seconds))[WANTED]
 
 
 def test_identical_questions_in_flight_are_one() -> None:
@@ -38,7 +38,7 @@ def test_identical_questions_in_flight_are_one() -> None:
 
     async def story() -> None:
         directory = Held(hanging=1)
-        lookups = Lookups(directory, Threads(8), cache=30, limit=30)
+        lookups = Lookups(directory, Threads(8), cache=30)
         asking = [asyncio.ensure_future(ask(lookups)) for _ in range(10)]
         await eventually(lambda: directory.asked == 1)
         directory.release.set()
@@ -53,11 +53,11 @@ def test_question_that_is_late_is_not_waited_for_again() -> None:
 
     async def story() -> None:
         directory = Held(hanging=1)
-        lookups = Lookups(directory, Threads(8), cache=30, limit=0.2)
-        first = await ask(lookups)
+        lookups = Lookups(directory, Threads(8), cache=30)
+        first = await ask(lookups, 0.2)
         assert isinstance(first, Unavailable)
         assert first.slow
-        lookups = patient(lookups)
+        make_late(lookups)
         assert await ask(lookups) == Found(ALICE)
         assert directory.asked == 2
         directory.release.set()
@@ -65,12 +65,10 @@ def test_question_that_is_late_is_not_waited_for_again() -> None:
     asyncio.run(story())
 
 
-def patient(lookups: Lookups) -> Lookups:
-    """The same, with so long a limit that a loaded machine is no failure; what is late stays late."""
+def make_late(lookups: Lookups) -> None:
+    """Questions that are under way have been so for a minute."""
     late = asyncio.get_running_loop().time() - 60
     lookups._flights = {key: [(task, late) for task, _ in flights] for key, flights in lookups._flights.items()}
-    lookups._limit = 30
-    return lookups
 
 
 def test_answer_is_kept_from_the_question_on() -> None:
@@ -79,7 +77,7 @@ def test_answer_is_kept_from_the_question_on() -> None:
     async def story() -> None:
         now = [1000.0]
         directory = Held(hanging=1)
-        lookups = Lookups(directory, Threads(8), cache=30, limit=30, clock=lambda: now[0])
+        lookups = Lookups(directory, Threads(8), cache=30, clock=lambda: now[0])
         asking = asyncio.ensure_future(ask(lookups))
         await eventually(lambda: directory.asked == 1)
         now[0] += 29
@@ -103,10 +101,10 @@ def test_late_answer_does_not_bring_back_who_has_gone_since() -> None:
 
     async def story() -> None:
         directory = Leaving(hanging=1)
-        lookups = Lookups(directory, Threads(8), cache=30, limit=0.2)
-        assert isinstance(await ask(lookups), Unavailable)
+        lookups = Lookups(directory, Threads(8), cache=30)
+        assert isinstance(await ask(lookups, 0.2), Unavailable)
         ((late, _),) = lookups._flights[WANTED]
-        lookups = patient(lookups)
+        make_late(lookups)
         assert await ask(lookups) == Missing()
         directory.release.set()
         assert await late == Found(ALICE)
@@ -120,9 +118,9 @@ def test_questions_to_a_gateway_that_hangs_do_not_pile_up() -> None:
 
     async def story() -> None:
         directory = Held(hanging=100)
-        lookups = Lookups(directory, Threads(32), cache=30, limit=0.01)
+        lookups = Lookups(directory, Threads(32), cache=30, late=0.01)
         for _ in range(20):
-            assert isinstance(await ask(lookups), Unavailable)
+            assert isinstance(await ask(lookups, 0.01), Unavailable)
         assert len(lookups._flights[WANTED]) == FLIGHTS
         assert directory.asked <= FLIGHTS
         directory.release.set()

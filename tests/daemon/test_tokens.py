@@ -30,6 +30,7 @@ from tests.daemon.yard import ALICE, Yard, eventually, yard
 from tests.keys.provider import TokenKey
 
 ISSUER = "https://ca.example.com"
+LONG = 20.0  # seconds
 
 
 class Provider:
@@ -50,8 +51,8 @@ class Provider:
         return Loaded(KeySet.of(parse_key(self.key.jwk)), None, 600)
 
     @contextmanager
-    def tokens(self, seconds: float = 20.0, **more: Any) -> Iterator[Tokens]:
-        found = Tokens(KeySets([self.section], load=self.load), seconds, **more)
+    def tokens(self, **more: Any) -> Iterator[Tokens]:
+        found = Tokens(KeySets([self.section], load=self.load), **more)
         try:
             yield found
         finally:
@@ -97,21 +98,21 @@ def brought(ends: int, name: str) -> Token:
 
 
 def test_an_answer_does_not_wait_for_a_slow_provider_which_answers_the_next_login() -> None:
-    """The hook has two seconds."""
+    """The hook has not long."""
 
     async def story() -> None:
         provider = Provider(bound=False)
         provider.gate.clear()
-        with provider.tokens(seconds=0.05) as tokens:
+        with provider.tokens() as tokens:
             token = provider.token(soon())
-            late = await tokens.environment(token)
+            late = await tokens.environment(token, 0.05)
             assert isinstance(late, RefusedToken)
             assert late.reason is Reason.TOKEN_KEYS_UNAVAILABLE
             provider.gate.set()
             answers: list[Presented] = []
 
             async def again() -> bool:
-                answers.append(await tokens.environment(token))
+                answers.append(await tokens.environment(token, LONG))
                 return isinstance(answers[-1], Token)
 
             async with asyncio.timeout(20):
@@ -135,11 +136,11 @@ def test_a_slow_provider_holds_up_no_other() -> None:
         keys = KeySets(
             [slow.section, quick.section], load=lambda section, validator: load[section.issuer](section, validator)
         )
-        tokens = Tokens(keys, 20.0)
-        crowd = [asyncio.create_task(tokens.environment(slow.token(soon(), jti=f"{one}"))) for one in range(50)]
+        tokens = Tokens(keys)
+        crowd = [asyncio.create_task(tokens.environment(slow.token(soon(), jti=f"{one}"), LONG)) for one in range(50)]
         try:
             await eventually(lambda: slow.asked == 1)
-            assert isinstance(await tokens.environment(quick.token(soon())), Token)
+            assert isinstance(await tokens.environment(quick.token(soon()), LONG), Token)
             assert not any(one.done() for one in crowd)
             slow.gate.set()
             assert all(isinstance(one, Token) for one in await asyncio.gather(*crowd))
@@ -159,7 +160,7 @@ def test_without_a_token_nothing_is_asked() -> None:
         async with yard() as place:
             with provider.tokens() as tokens:
                 certificate = parse_certificate(place.authority.certificate(ALICE.email))
-                assert (await tokens.environment(None), await tokens.embedded(certificate)) == (None, None)
+                assert (await tokens.environment(None, LONG), await tokens.embedded(certificate, LONG)) == (None, None)
         assert provider.asked == 0
 
     asyncio.run(story())
@@ -187,11 +188,11 @@ def test_a_token_that_ends_between_the_two_hooks_starts_no_session() -> None:
                 )
                 certificate = with_token(place, provider, int(moment) + 30)
                 attempt = LoginRequest(place.uids.name)
-                first = await principals.judge(attempt, certificate)
+                first = await principals.judge(attempt, certificate, LONG)
                 assert (first.access, first.deadline) == (Access.ALLOW, int(moment) + 30)
                 assert "port-forwarding" in (first.line or "")
                 moment += 31
-                second = await principals.judge(attempt, certificate)
+                second = await principals.judge(attempt, certificate, LONG)
                 assert (second.access, second.reason) == (Access.HOLD, Reason.TOKEN_EXPIRED)
                 assert "port-forwarding" not in (second.line or "")
 

@@ -220,7 +220,7 @@ class Scene:
         """Admit the login again, with other values."""
         self.login.admission = replace(self.login.admission, **changes)
 
-    async def judge(self, request: LoginRequest, certificate: Certificate) -> Verdict:
+    async def judge(self, request: LoginRequest, certificate: Certificate, seconds: float) -> Verdict:
         self.judged.append(request)
         return self.verdict
 

@@ -27,7 +27,7 @@ LIST = ("command", "mybash")
 class AllGood:
     """Every token is a good one of alice's, and its text its `jti`."""
 
-    async def environment(self, token: bytes | None) -> Presented:
+    async def environment(self, token: bytes | None, seconds: float) -> Presented:
         if token is None:
             return None
         name = token.decode()
