@@ -6,6 +6,7 @@ Signature first, claims afterwards: until it holds, the claims decide nothing bu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from cryptography.exceptions import InvalidSignature
@@ -17,15 +18,17 @@ from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token_mark import TokenMark, short
 from hoopjump.decision.token_policy import (
     IssuerPolicy,
+    Route,
     SharedSecret,
     TrustedIssuer,
     follow,
 )
-from hoopjump.decision.token_signature import CHECKS, check_hs256
+from hoopjump.decision.token_signature import hmac_check, signature_check
 
 TOKEN_LIMIT: Final = 16 * 1024
 NAME_LIMIT: Final = 255  # OpenID Connect Core 1.0 section 2, `sub`
 LATEST_DATE: Final = 253402300799  # the end of the year 9999
+ROUTES_LIMIT: Final = 256
 
 # Stands for the thumbprint of a shared secret, whose own would be a hash of it.
 SHARED: Final = "shared secret"
@@ -87,6 +90,10 @@ class VerifiedToken(NamedTuple):
         return cast(int, self.claims["exp"])
 
 
+# One call for what nearly all tokens have.
+_USUAL: Final = ("aud", "sub", "exp", "nbf", "iat", "jti")
+_usual: Final = itemgetter(*_USUAL)
+
 # What VerifiedToken(...) comes to, in half the time.
 _made: Final = cast("Callable[[type[VerifiedToken], tuple[Any, ...]], VerifiedToken]", tuple.__new__)
 
@@ -102,36 +109,53 @@ def verify(token: bytes, issuers: Mapping[str, TrustedIssuer], now: float) -> Ve
     head, _, body = signed.partition(b".")
     if not head or not body:
         raise TokenError(Reason.TOKEN_MALFORMED, f"{token.count(b'.') + 1} segments")
-    algorithm, kid, typ = parse_header(head)
-    signature = decode_segment(tail)
-    claims = parse_object(decode_segment(body))
+    try:
+        signature = decode_segment(tail)
+        claims = parse_object(decode_segment(body))
+    except TokenError:
+        # What the header says may be why.
+        parse_header(head)
+        raise
     issuer = claims.get("iss")
     trusted = issuers.get(issuer) if type(issuer) is str else None
     if trusted is None:
+        parse_header(head)
         _refuse_issuer(issuer)
-    policy = trusted.policy
-    if typ not in policy.types:
-        raise TokenError(Reason.TOKEN_WRONG_TYPE, f"typ {typ[:64]!a}")
-    if algorithm not in policy.algorithms:
-        _refuse_algorithm(algorithm, trusted)
-    keys, signer = trusted.keys, None
+    route = trusted.routes.get(head)
+    signer, check = route or _route(head, trusted)
     try:
-        if isinstance(keys, KeySet):
-            signer = keys.named.get(kid) or keys.find(kid)
-            if algorithm not in signer.algorithms:
-                _refuse_key(signer, algorithm)
-            CHECKS[algorithm](signer.primitive, signature, signed)
-        else:
-            check_hs256(keys.value, signature, signed)
+        check(signature, signed)
     except InvalidSignature:
-        raise TokenError(Reason.TOKEN_BAD_SIGNATURE, f"{algorithm}, kid {(kid or '')[:64]!a}") from None
-    return _believe(claims, policy, signer, now)
+        header = parse_header(head)
+        raise TokenError(Reason.TOKEN_BAD_SIGNATURE, f"{header.algorithm}, kid {(header.kid or '')[:64]!a}") from None
+    if route is None and len(trusted.routes) < ROUTES_LIMIT:
+        # An issuer's headers are few and alike; only those that it has signed are kept.
+        trusted.routes[head] = signer, check
+    return _believe(claims, trusted.policy, signer, now)
+
+
+def _route(head: bytes, trusted: TrustedIssuer) -> Route:
+    """The key that a header names, and how it checks."""
+    header, keys = parse_header(head), trusted.keys
+    algorithm = header.algorithm
+    if header.typ not in trusted.policy.types:
+        raise TokenError(Reason.TOKEN_WRONG_TYPE, f"typ {header.typ[:64]!a}")
+    if algorithm not in trusted.policy.algorithms:
+        _refuse_algorithm(algorithm, trusted)
+    if isinstance(keys, KeySet):
+        signer = keys.find(header.kid)
+        if algorithm not in signer.algorithms:
+            _refuse_key(signer, algorithm)
+        return signer, signature_check(signer, algorithm)
+    return None, hmac_check(keys.value)
 
 
 def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, now: float) -> VerifiedToken:
     """The claims of a token whose signature holds. Each line of it is run for every token."""
-    get = claims.get
-    audience, subject = get("aud"), get("sub")
+    try:
+        audience, subject, expires, not_before, issued, token_id = _usual(claims)
+    except KeyError:
+        audience, subject, expires, not_before, issued, token_id = map(claims.get, _USUAL)
     if "events" in claims:
         # RFC 8417: a security event, or a logout token, also where its `typ` does not say so.
         raise TokenError(Reason.TOKEN_WRONG_TYPE, "it has `events`")
@@ -139,7 +163,7 @@ def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, n
         _check_audiences(audience, policy.audiences)
     if type(subject) is not str or not 0 < len(subject) <= NAME_LIMIT or not subject.isprintable():
         _refuse_name("sub", subject, Reason.TOKEN_SUBJECT_MISSING)
-    expires, not_before, issued, leeway = get("exp"), get("nbf"), get("iat"), policy.leeway
+    leeway = policy.leeway
     if (
         type(expires) is type(not_before) is type(issued) is int
         and now < expires + leeway <= LATEST_DATE
@@ -150,15 +174,13 @@ def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, n
         begins, ends = (not_before if not_before > issued else issued) - leeway, expires + leeway
     else:
         begins, ends = _window(claims, policy, now)
-    token_id = get("jti")
     if (type(token_id) is not str or not token_id) and "jti" in claims:
         raise TokenError(Reason.TOKEN_CLAIM_MALFORMED, "`jti` is not text")
-    for wanted in policy.required_paths:
-        if follow(claims, wanted) is None:
-            raise TokenError(Reason.TOKEN_CLAIM_MISSING, f"`{'.'.join(wanted)}`")
+    if policy.required_paths:
+        _require(claims, policy)
     user = subject if policy.user_claim == "sub" else _user(claims, policy)
     path = policy.groups_path
-    groups = () if path is None else _groups(get(path[0]) if len(path) == 1 else follow(claims, path))
+    groups = () if path is None else _groups(claims.get(path[0]) if len(path) == 1 else follow(claims, path))
     return _made(VerifiedToken, (user, groups, begins, ends, signer, claims))
 
 
@@ -195,6 +217,12 @@ def _window(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> tuple[i
 
 def _when(what: str, moment: int, now: float) -> str:
     return f"{what} {moment_text(moment)}, now {moment_text(int(now))}"
+
+
+def _require(claims: dict[str, Any], policy: IssuerPolicy) -> None:
+    for wanted in policy.required_paths:
+        if follow(claims, wanted) is None:
+            raise TokenError(Reason.TOKEN_CLAIM_MISSING, f"`{'.'.join(wanted)}`")
 
 
 def _user(claims: dict[str, Any], policy: IssuerPolicy) -> str:

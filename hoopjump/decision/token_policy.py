@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hoopjump.decision.jwk import KeySet
+from hoopjump.decision.jwk import Key, KeySet
+from hoopjump.decision.token_signature import Check
+
+# The key of a token, None for a shared secret, and the check of its signature.
+Route = tuple[Key | None, Check]
 
 ALGORITHMS: Final = frozenset({"EdDSA", "ES256", "ES384", "RS256", "RS384", "RS512", "PS256"})
 HMAC_ALGORITHM: Final = "HS256"
@@ -105,6 +109,8 @@ class TrustedIssuer:
 
     policy: IssuerPolicy
     keys: KeySet | SharedSecret
+    # What headers, as they were sent, have come to so far.
+    routes: dict[bytes, Route] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         secret = isinstance(self.keys, SharedSecret)

@@ -8,22 +8,28 @@ from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-# A check of (key, signature, data) that raises InvalidSignature. Its key is of the type that the algorithm needs:
-# hoopjump.decision.jwk gives every key only such algorithms.
-Check = Callable[[Any, bytes, bytes], None]
+from hoopjump.decision.jwk import Key
+
+# A check of (signature, data) that raises InvalidSignature.
+Check = Callable[[bytes, bytes], None]
 
 
-def _rsa(scheme: padding.AsymmetricPadding, algorithm: hashes.HashAlgorithm) -> Check:
-    def check(key: Any, signature: bytes, data: bytes) -> None:  # noqa: ANN401
-        key.verify(signature, data, scheme, algorithm)
+def _rsa(scheme: padding.AsymmetricPadding, algorithm: hashes.HashAlgorithm) -> Callable[[Any], Check]:
+    def of(key: rsa.RSAPublicKey) -> Check:
+        verify = key.verify
 
-    return check
+        def check(signature: bytes, data: bytes) -> None:
+            verify(signature, data, scheme, algorithm)
+
+        return check
+
+    return of
 
 
-def _ecdsa(size: int, algorithm: hashes.HashAlgorithm) -> Check:
+def _ecdsa(size: int, algorithm: hashes.HashAlgorithm) -> Callable[[Any], Check]:
     scheme = ec.ECDSA(algorithm)
     double = 2 * size
     # An integer of full length as DER has it, without and with the zero that keeps it positive; and what stands before
@@ -31,25 +37,30 @@ def _ecdsa(size: int, algorithm: hashes.HashAlgorithm) -> Check:
     integer = bytes((2, size)), bytes((2, size + 1, 0))
     frames = [[(bytes((0x30, double + 4 + r + s)) + integer[r], integer[s]) for s in range(2)] for r in range(2)]
 
-    def check(key: Any, signature: bytes, data: bytes) -> None:  # noqa: ANN401
-        if len(signature) != double:
-            raise InvalidSignature
-        r, s = signature[0], signature[size]
-        if r and s:
-            before, between = frames[r >> 7][s >> 7]
-            der = before + signature[:size] + between + signature[size:]
-        else:
-            der = encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))
-        key.verify(der, data, scheme)
+    def of(key: ec.EllipticCurvePublicKey) -> Check:
+        verify = key.verify
 
-    return check
+        def check(signature: bytes, data: bytes) -> None:
+            if len(signature) != double:
+                raise InvalidSignature
+            r, s = signature[:size], signature[size:]
+            if r[0] and s[0]:
+                before, between = frames[r[0] >> 7][s[0] >> 7]
+                verify(before + r + between + s, data, scheme)
+            else:
+                verify(encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big")), data, scheme)
+
+        return check
+
+    return of
 
 
-def _eddsa(key: Any, signature: bytes, data: bytes) -> None:  # noqa: ANN401
-    key.verify(signature, data)
+def _eddsa(key: ed25519.Ed25519PublicKey) -> Check:
+    return key.verify
 
 
-CHECKS: Final[dict[str, Check]] = {
+# Each is given keys of its own type alone: hoopjump.decision.jwk gives a key no other algorithms.
+_CHECKS: Final[dict[str, Callable[[Any], Check]]] = {
     "EdDSA": _eddsa,
     "ES256": _ecdsa(32, hashes.SHA256()),
     "ES384": _ecdsa(48, hashes.SHA384()),
@@ -60,7 +71,16 @@ CHECKS: Final[dict[str, Check]] = {
 }
 
 
-def check_hs256(secret: bytes, signature: bytes, data: bytes) -> None:
-    """Raises :class:`InvalidSignature` when it is not the HMAC."""
-    if not hmac.compare_digest(hmac.digest(secret, data, "sha256"), signature):
-        raise InvalidSignature
+def signature_check(key: Key, algorithm: str) -> Check:
+    """The check of signatures by a key, for one of its own algorithms."""
+    return _CHECKS[algorithm](key.primitive)
+
+
+def hmac_check(secret: bytes) -> Check:
+    """The check of HS256."""
+
+    def check(signature: bytes, data: bytes) -> None:
+        if not hmac.compare_digest(hmac.digest(secret, data, "sha256"), signature):
+            raise InvalidSignature
+
+    return check
