@@ -70,6 +70,10 @@ class IssuerPolicy:
     user_path: tuple[str, ...] = field(init=False)
     groups_path: tuple[str, ...] | None = field(init=False)
     required_paths: tuple[tuple[str, ...], ...] = field(init=False)
+    # What every verification asks for: whether the user is `sub` and no claim is wanted but the usual ones, and the
+    # groups where they stand at the top.
+    plain: bool = field(init=False)
+    groups_name: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.issuer or not self.audiences or "" in self.audiences:
@@ -85,6 +89,9 @@ class IssuerPolicy:
         put(self, "user_path", claim_path(self.user_claim))
         put(self, "groups_path", claim_path(self.groups_claim) if self.groups_claim is not None else None)
         put(self, "required_paths", tuple(claim_path(name) for name in self.required))
+        put(self, "plain", self.user_claim == "sub" and not self.required and self.longest_age is None)
+        path = self.groups_path
+        put(self, "groups_name", path[0] if path is not None and len(path) == 1 else None)
 
 
 @dataclass(frozen=True, slots=True)
