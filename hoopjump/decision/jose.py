@@ -93,9 +93,10 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-_Plain = None | bool | int | float | str
-_PlainList = _Plain | list[_Plain]
-_parse_plain: Final = msgspec.json.Decoder(dict[str, _PlainList | dict[str, _PlainList]]).decode
+# As deep as claims usually are: `resource_access` of Keycloak's has objects of objects of lists.
+_Scalar = None | bool | int | float | str
+_Plain = _Scalar | list[_Scalar]
+_parse_plain: Final = msgspec.json.Decoder(dict[str, _Plain | dict[str, _Plain | dict[str, _Plain]]]).decode
 _write: Final = msgspec.json.Encoder().encode
 _careful: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_distinct)
 
