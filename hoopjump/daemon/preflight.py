@@ -24,6 +24,7 @@ from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
 
 SHOWN: Final = 128
 KEPT: Final = 1024
+WAITING: Final = 64  # questions of one user; anybody can make up names of roles
 FRESH_SECONDS: Final = 0.6
 
 T = TypeVar("T")
@@ -100,6 +101,8 @@ class Preflight:
         """Who asks while the same is being asked gets that answer: a storm of sessions is one question."""
         flight = self._flights.get((name, user))
         if flight is None:
+            if sum(1 for _, asker in self._flights if asker == user) >= WAITING:
+                raise unavailable(f"{WAITING} questions about roles of this user wait already", slow=True)
             flight = asyncio.get_running_loop().create_task(self._ask(user, lambda: self._roles.find(name, user)))
             self._flights[name, user] = flight
             # Kept from the question on, so that an answer that was long under way is not believed for longer.

@@ -23,6 +23,7 @@ from hoopjump.daemon.handover import Handovers
 from hoopjump.daemon.login import Login
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.daemon.preflight import Preflight
+from hoopjump.daemon.processes import ProcessGoneError
 from hoopjump.daemon.running import LOST, Outcomes
 from hoopjump.daemon.server import Call
 from hoopjump.daemon.starting import Granted, Reach, Started, Starting, must_go_on
@@ -35,9 +36,10 @@ from hoopjump.decision.presented import session_token_rules
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.request import RequestError, SessionRequest, read_request, tool_of
 from hoopjump.decision.rules import first_failed
-from hoopjump.decision.values import Access, LoginRequest, Presented, Token, User, Verdict
+from hoopjump.decision.values import Access, LoginRequest, Presented, RefusedToken, Token, User, Verdict
 
 ANSWER_SECONDS: Final = 8.0  # of the 10 that the hook waits
+WHO_SECONDS: Final = 6.0  # of these, until it is known who asks; what is late has its own reason then
 # Anybody may ask; what is no login's fills the audit trail no faster than this (LoginTable.crowd).
 STRANGERS_AT_ONCE: Final = 20.0
 STRANGERS_PER_SECOND: Final = 0.2
@@ -136,10 +138,11 @@ class Sessions:
         # The user may have been deactivated since the login, the certificate may have ended.
         attempt = LoginRequest(login.admission.account, login.admission.source)
         verdict, token = await asyncio.gather(
-            self._judge(attempt, certificate, ANSWER_SECONDS), self._environment(asked.wish)
+            self._judge(attempt, certificate, WHO_SECONDS), self._environment(asked.wish, WHO_SECONDS)
         )
         if verdict.access is not Access.ALLOW or verdict.user is None or verdict.identity is None:
             raise RefusedError(verdict.reason, verdict.sentence, trace=verdict.trace)
+        token = await self._again(asked.wish, token)
         asked.token = self._check_token(login, verdict, token, verdict.user)
         asked.user = user = verdict.user
         request = _request(asked, login, self._config.handoff.sftp_server)
@@ -155,6 +158,7 @@ class Sessions:
             role, session = await self._preflight.decide(
                 request, name, user, terminal=terminal, permit_pty=certificate.permits("permit-pty")
             )
+            await self._look_again(asked, certificate, token)
             deadline = min(one for one in (login.admission.deadline, verdict.deadline) if one is not None)
             hoop = self._clients.is_hoop(name)
             own = self._clients.token(asked.wish, token, role, request, session, user=user) if hoop else None
@@ -179,11 +183,25 @@ class Sessions:
         self._watch.open(login)
         return login
 
-    async def _environment(self, wish: Wish) -> Presented:
-        """The session's own token, where such are looked at."""
+    async def _again(self, wish: Wish, token: Presented) -> Presented:
+        """The session's own token after others were waited for: it may have ended, or its key have been dropped."""
+        return token if token is None else await self._environment(wish, 0)
+
+    async def _look_again(self, asked: Asked, certificate: Certificate, own: Presented) -> None:
+        """Nothing is started for who has gone meanwhile, nor by a token that no longer counts."""
+        if asked.call.peer_ended:
+            raise ProcessGoneError(asked.call.peer.pid)
+        if asked.token is None or self._tokens is None:
+            return
+        found = await (self._again(asked.wish, own) if own is not None else self._tokens.embedded(certificate, 0))
+        if isinstance(found, RefusedToken):
+            raise RefusedError(found.reason, detail=found.detail)
+
+    async def _environment(self, wish: Wish, seconds: float) -> Presented:
+        """The session's own token, where such are looked at; a provider has so many seconds."""
         if self._tokens is None or self._config.tokens.session == "never":
             return None
-        return await self._tokens.environment(wish.token, ANSWER_SECONDS)
+        return await self._tokens.environment(wish.token, seconds)
 
     def _check_token(self, login: Login, verdict: Verdict, token: Presented, user: User) -> Token | None:
         """The token that lets the session in, its own before the certificate's; its end is the login's as well."""

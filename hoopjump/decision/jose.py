@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from functools import lru_cache
-from typing import Any, Final, NamedTuple, NoReturn
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
 
 import msgspec
 from pybase64 import b64decode, urlsafe_b64encode
@@ -19,8 +19,8 @@ from hoopjump.decision.reasons import Reason
 
 DEPTH_LIMIT: Final = 16
 
-# By what is left over of a segment's length: the last characters that it may have, and what pads it. The bits that no
-# byte fills must be zero (RFC 4648 section 3.5); one character alone is no byte. None of them is `=`.
+# By what is left over of a segment's length: the last characters that it may have, among which is no `=`, and what pads
+# it. The bits that no byte fills must be zero (RFC 4648 section 3.5); one character alone is no byte.
 _ENDINGS: Final[tuple[tuple[frozenset[int], bytes], ...]] = (
     (frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), b""),
     (frozenset(), b""),
@@ -42,11 +42,9 @@ class TokenError(Exception):
         self.detail = detail
 
 
-class Header(NamedTuple):
-    """What is used of a JOSE header. ``typ`` is lower case and without ``application/``; "jwt" when there is none.
-
-    A tuple and not a dataclass because one is looked up for every token.
-    """
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is used of a JOSE header. ``typ`` is lower case and without ``application/``; "jwt" when there is none."""
 
     algorithm: str
     kid: str | None
@@ -104,8 +102,8 @@ _careful: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=
 def parse_object(data: bytes) -> dict[str, Any]:
     """The members of a JSON object; raises :class:`TokenError`.
 
-    Most are flat and come without white space. What can be written again to the very same bytes has every name once,
-    and nothing but what its members tell; all else is judged the careful way.
+    What a writer of JSON makes of the members is JSON, with every name once, and means the members; so where that is
+    the very same bytes, there is nothing left to judge. The type bounds the nesting. All else goes the careful way.
     """
     try:
         members = _parse_plain(data)
@@ -144,12 +142,10 @@ def _check_depth(data: bytes) -> None:
             depth -= 1
 
 
-@lru_cache(maxsize=256)
 def parse_header(segment: bytes) -> Header:
     """The header that a segment stands for; raises :class:`TokenError`.
 
-    An issuer's headers are few and alike, so the last ones are kept. ``jku``, ``jwk``, ``x5u`` and ``x5c`` are not
-    looked at: where keys come from is configured (RFC 8725 section 3.10).
+    ``jku``, ``jwk``, ``x5u`` and ``x5c`` are not looked at: where keys come from is configured (RFC 8725 section 3.10).
     """
     members = parse_object(decode_segment(segment))
     algorithm, kid, typ = members.get("alg"), members.get("kid"), members.get("typ", "JWT")

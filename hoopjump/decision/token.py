@@ -151,7 +151,7 @@ def _route(head: bytes, trusted: TrustedIssuer) -> Route:
 
 
 def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, now: float) -> VerifiedToken:
-    """The claims of a token whose signature holds. Each line of it is run for every token."""
+    """The claims of a token whose signature holds. Usual ones take the shortest way through it."""
     try:
         audience, subject, expires, not_before, issued, token_id = _usual(claims)
     except KeyError:
@@ -167,11 +167,13 @@ def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, n
     if (
         policy.plain
         and type(expires) is type(not_before) is type(issued) is int
-        and now < expires + leeway <= LATEST_DATE
-        and 0 <= not_before <= now + leeway >= issued >= 0
-    ):
+        and expires >= 0 <= not_before
+        and issued >= 0
         # max() would cost three times as much.
-        begins, ends, user = (not_before if not_before > issued else issued) - leeway, expires + leeway, subject
+        and (begins := (not_before if not_before > issued else issued) - leeway) <= now
+        and now < (ends := expires + leeway) <= LATEST_DATE
+    ):
+        user = subject
     else:
         begins, ends = _window(claims, policy, now)
         _require(claims, policy)

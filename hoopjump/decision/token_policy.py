@@ -70,8 +70,8 @@ class IssuerPolicy:
     user_path: tuple[str, ...] = field(init=False)
     groups_path: tuple[str, ...] | None = field(init=False)
     required_paths: tuple[tuple[str, ...], ...] = field(init=False)
-    # What every verification asks for: whether the user is `sub` and no claim is wanted but the usual ones, and the
-    # groups where they stand at the top.
+    # What every verification asks for: whether the user is `sub`, no other claim is wanted and no age looked at; and
+    # the name of the groups where they stand at the top.
     plain: bool = field(init=False)
     groups_name: str | None = field(init=False)
 

@@ -173,10 +173,16 @@ def test_usual_dates_are_judged_as_all_others_are() -> None:
 
     moments: list[object] = [*(NOW + edge for edge in edges), *odd]
     for exp, nbf, iat in itertools.product(moments, repeat=3):
+        dates = {"exp": exp, "nbf": nbf, "iat": iat}
         for now in (NOW, NOW + 0.5):
-            # Without `iat` there is no age.
-            dates = {"exp": exp, "nbf": nbf, "iat": iat}
             assert judged(policies[0], dates, now) == judged(policies[1], dates, now), dates
+    # A clock that begins at 1970, and one that stands where a sum is rounded up.
+    power = 2**31
+    for now, near in ((0.0, 0), (5.0, 0), (power - 2**-22, power)):
+        moments = [near + edge for edge in (*edges, -5, -35, 5, 35)]
+        for exp, nbf, iat in itertools.product(moments, repeat=3):
+            dates = {"exp": exp, "nbf": nbf, "iat": iat}
+            assert judged(policies[0], dates, now) == judged(policies[1], dates, now), (dates, now)
 
 
 def test_what_a_header_comes_to_is_kept_once_it_was_signed(monkeypatch: pytest.MonkeyPatch) -> None:
