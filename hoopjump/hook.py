@@ -40,7 +40,7 @@ SOCKET = "/run/hoopjump/hoopjumpd.sock"
 SYSLOG = "/dev/log"
 VERSION = 1
 # Seconds for one question. While sshd waits, a slot of MaxStartups is taken; in a session only its user waits.
-DEADLINE = 2.0  # principals: the daemon answers within 1.5
+DEADLINE = 2.0  # principals, and a status: the daemon answers within 1.5
 PATIENCE = 10.0  # session: within 8
 LOOK = 0.25  # seconds of it between two looks at the clock
 FRAME_LIMIT = 262144
@@ -1207,7 +1207,7 @@ class Job:
 
     def report(self, status: int) -> int:
         """Tell the daemon how the program ended; returns what it answers, or ``status`` when it has gone."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + DEADLINE
         try:
             self.link.settimeout(left(end))
             told = [("v", b"%d" % VERSION), ("verb", b"status"), ("exit", b"%d" % status)]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from hoopjump.daemon.threads import Threads
@@ -14,7 +14,7 @@ from hoopjump.decision.values import Answer, Found, Lookup, Unavailable
 
 LATE_SECONDS: Final = 1.3
 KEPT: Final = 4096
-FLIGHTS: Final = 4  # of one lookup: others would have no thread for long (Threads), and be late from the start
+FLIGHTS: Final = 4  # of one lookup: no more than these have a thread (Threads), others would be late from the start
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,6 @@ class Lookups:
 
         ``until``, in Unix seconds, is the end of the certificate that asks: an answer is not kept beyond it.
         """
-        # Whoever has a certificate with many names has no more threads for it.
         wanted = tuple(lookups)
         answers: dict[Lookup, Answer] = {}
         flights: dict[asyncio.Task[Answer], Lookup] = {}
@@ -65,9 +64,9 @@ class Lookups:
                 answers[lookup] = kept[0]
                 if self._clock() > kept[1] - self._cache / 2:
                     # Beside the one who asks, lest a busy gateway holds up all who come when the time is over.
-                    self._flight(lookup, until, wanted)
+                    self._flight(lookup, until)
             else:
-                flights[self._flight(lookup, until, wanted)] = lookup
+                flights[self._flight(lookup, until)] = lookup
         if flights:
             await asyncio.wait(flights, timeout=seconds)
         late = Unavailable(f"no answer within {seconds:g} s", slow=True)
@@ -75,19 +74,19 @@ class Lookups:
             answers[lookup] = flight.result() if flight.done() else late
         return answers
 
-    def _flight(self, lookup: Lookup, until: float, whose: Hashable) -> asyncio.Task[Answer]:
+    def _flight(self, lookup: Lookup, until: float) -> asyncio.Task[Answer]:
         loop = asyncio.get_running_loop()
         flights = self._flights.setdefault(lookup, [])
         # One that is late already would make this asker late as well, also where the gateway has recovered.
         if not flights or (loop.time() > flights[-1][1] + self._late and len(flights) < FLIGHTS):
-            flights.append((loop.create_task(self._ask(lookup, until, whose)), loop.time()))
+            flights.append((loop.create_task(self._ask(lookup, until)), loop.time()))
         return flights[-1][0]
 
-    async def _ask(self, lookup: Lookup, until: float, whose: Hashable) -> Answer:
+    async def _ask(self, lookup: Lookup, until: float) -> Answer:
         # Kept from the question on, so that an answer that was long under way is not believed for longer.
         until = min(self._clock() + self._cache, until)
         try:
-            answer = await self._threads.ask(whose, lambda: self._directory.answer(lookup))
+            answer = await self._threads.ask(lookup, lambda: self._directory.answer(lookup))
         except Exception as error:
             log.exception("the directory failed")
             answer = Unavailable(type(error).__name__)

@@ -24,7 +24,7 @@ from hoopjump.gateway.roles import RoleFound, RoleMissing, RolesUnavailable
 
 SHOWN: Final = 128
 KEPT: Final = 1024
-WAITING: Final = 64  # questions of one user; anybody can make up names of roles
+WAITING: Final = 256  # questions of one user; anybody can make up names of roles
 FRESH_SECONDS: Final = 0.6
 
 T = TypeVar("T")
@@ -99,16 +99,18 @@ class Preflight:
 
     async def _find(self, name: str, user: User) -> Found:
         """Who asks while the same is being asked gets that answer: a storm of sessions is one question."""
+        kept, end = self._kept.get((name, user), (None, 0.0))
         flight = self._flights.get((name, user))
         if flight is None:
             if sum(1 for _, asker in self._flights if asker == user) >= WAITING:
+                if kept is not None and self._clock() < end:
+                    return kept
                 raise unavailable(f"{WAITING} questions about roles of this user wait already", slow=True)
             flight = asyncio.get_running_loop().create_task(self._ask(user, lambda: self._roles.find(name, user)))
             self._flights[name, user] = flight
             # Kept from the question on, so that an answer that was long under way is not believed for longer.
             until = self._clock() + self._cache
             flight.add_done_callback(lambda done: self._landed((name, user), done, until))
-        kept, end = self._kept.get((name, user), (None, 0.0))
         if kept is not None and self._clock() < end:
             await asyncio.wait([flight], timeout=FRESH_SECONDS)
             if not flight.done():

@@ -21,9 +21,8 @@ from hoopjump.decision.token_mark import TokenMark
 from hoopjump.keys.revoked import RevokedTokens
 
 LOOK_SECONDS: Final = 2.0
-# A login may have been decided just before its key was dropped, and a session's token be noted then. Each has its time
-# (hoopjump.daemon.sessions.ANSWER_SECONDS), and the looks have theirs.
-LATE_SECONDS: Final = 30.0
+# A login may have been decided just before its key was dropped; sshd's hook waits two seconds for the admission.
+LATE_SECONDS: Final = 10.0
 TOKENS_AT_ONCE: Final = 500  # are looked at before anybody else's turn, in about a millisecond
 
 log = logging.getLogger(__name__)

@@ -142,7 +142,8 @@ class Sessions:
         )
         if verdict.access is not Access.ALLOW or verdict.user is None or verdict.identity is None:
             raise RefusedError(verdict.reason, verdict.sentence, trace=verdict.trace)
-        token = await self._again(asked.wish, token)
+        # It may have ended meanwhile, or its key have been dropped; its end becomes the login's.
+        token = await self._environment(asked.wish, 0)
         asked.token = self._check_token(login, verdict, token, verdict.user)
         asked.user = user = verdict.user
         request = _request(asked, login, self._config.handoff.sftp_server)
@@ -158,14 +159,18 @@ class Sessions:
             role, session = await self._preflight.decide(
                 request, name, user, terminal=terminal, permit_pty=certificate.permits("permit-pty")
             )
-            await self._look_again(asked, certificate, token)
             deadline = min(one for one in (login.admission.deadline, verdict.deadline) if one is not None)
             hoop = self._clients.is_hoop(name)
             own = self._clients.token(asked.wish, token, role, request, session, user=user) if hoop else None
             granted = Granted(login, certificate, user, verdict.identity, deadline, request, role, session, own)
+
+            async def look() -> None:
+                await self._look_again(asked, certificate, embedded=verdict.token is not None)
+
             if session.mode == "spool" and asked.wish.stage != "run":
+                await look()
                 return self._starting.spool(asked, granted)
-            return await self._starting.start(asked, granted, notice)
+            return await self._starting.start(asked, granted, notice, look)
         finally:
             notice.cancel()
 
@@ -183,19 +188,19 @@ class Sessions:
         self._watch.open(login)
         return login
 
-    async def _again(self, wish: Wish, token: Presented) -> Presented:
-        """The session's own token after others were waited for: it may have ended, or its key have been dropped."""
-        return token if token is None else await self._environment(wish, 0)
+    async def _look_again(self, asked: Asked, certificate: Certificate, *, embedded: bool) -> None:
+        """Nothing is started for who has gone meanwhile, nor by a token that no longer counts.
 
-    async def _look_again(self, asked: Asked, certificate: Certificate, own: Presented) -> None:
-        """Nothing is started for who has gone meanwhile, nor by a token that no longer counts."""
+        ``embedded``: the certificate's token counted when the login was judged.
+        """
         if asked.call.peer_ended:
             raise ProcessGoneError(asked.call.peer.pid)
-        if asked.token is None or self._tokens is None:
-            return
-        found = await (self._again(asked.wish, own) if own is not None else self._tokens.embedded(certificate, 0))
-        if isinstance(found, RefusedToken):
-            raise RefusedError(found.reason, detail=found.detail)
+        found = [await self._environment(asked.wish, 0)]
+        if embedded and self._tokens is not None:
+            found.append(await self._tokens.embedded(certificate, 0))
+        for token in found:
+            if isinstance(token, RefusedToken):
+                raise RefusedError(token.reason, detail=token.detail)
 
     async def _environment(self, wish: Wish, seconds: float) -> Presented:
         """The session's own token, where such are looked at; a provider has so many seconds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -108,12 +108,20 @@ class Starting:
             *(("notice", line) for line in texts.deadline_notice(granted.deadline, self._clock())),
         ]
 
-    async def start(self, asked: Asked, granted: Granted, five_minutes: asyncio.Future[str | None]) -> Started:
+    async def start(
+        self,
+        asked: Asked,
+        granted: Granted,
+        five_minutes: asyncio.Future[str | None],
+        look: Callable[[], Awaitable[None]],
+    ) -> Started:
         """Hand a session over; ``five_minutes`` is what the user is told of the gateway's check, once it is known.
 
+        ``look`` raises when what was granted no longer is, after all that others had to be waited for.
         Raises :class:`RefusedError`.
         """
         notices = await self._notices(granted, five_minutes) if granted.verdict.mode == "exec" else []
+        await look()
         # From here on nothing is waited for but what we make ourselves.
         login, verdict = granted.login, granted.verdict
         # The directory and the gateway have been asked meanwhile.

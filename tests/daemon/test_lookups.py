@@ -113,27 +113,6 @@ def test_late_answer_does_not_bring_back_who_has_gone_since() -> None:
     asyncio.run(story())
 
 
-def test_a_certificate_with_many_names_has_no_more_threads() -> None:
-    """While the gateway hangs on all of them, somebody else is still looked up."""
-
-    class Choosy(Held):
-        def answer(self, lookup: Lookup) -> Answer:
-            return Found(ALICE) if lookup == WANTED else super().answer(lookup)
-
-    async def story() -> None:
-        directory = Choosy(hanging=100)
-        lookups = Lookups(directory, Threads(8), cache=30)
-        many = [Lookup("email", f"name{number}@example.com") for number in range(12)]
-        crowd = asyncio.ensure_future(lookups.answers(many, until=1e12, seconds=30))
-        await eventually(lambda: directory.asked == 2)
-        assert await ask(lookups) == Found(ALICE)
-        assert directory.asked == 2
-        directory.release.set()
-        assert set((await crowd).values()) == {Found(ALICE)}
-
-    asyncio.run(story())
-
-
 def test_questions_to_a_gateway_that_hangs_do_not_pile_up() -> None:
     """However often somebody tries, a few wait; those who come later wait with them."""
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ keys = "https://idp.example.com/jwks"
 user_claim = "email"
 user_attribute = "email"
 """
+GOOD = Token(IDP, "s", ALICE.email, "email", (), int(time.time()) + 86400, "jti-1", TokenMark(IDP, "jti-1"))
 SESSION = (("command", "mybash"), ("tty", "/dev/pts/1"))
 
 
@@ -114,6 +116,52 @@ def test_a_key_dropped_while_the_role_is_looked_up_starts_no_session() -> None:
             found.scene.gateway.hold.set()
             assert outcome(await asking) == ("refuse", "token-key-dropped")
             assert found.scene.events(Kind.SESSION_STARTED) == []
+
+    asyncio.run(story())
+
+
+def test_what_goes_while_the_gateways_port_is_looked_at_starts_no_session() -> None:
+    """The last thing that is waited for."""
+
+    async def story() -> None:
+        async with place() as found:
+            found.judged.set()
+            looking, looked = asyncio.Event(), asyncio.Event()
+
+            async def fault() -> None:
+                looking.set()
+                await looked.wait()
+
+            found.scene.reach.fault = fault  # type: ignore[method-assign]
+            asking = asyncio.ensure_future(found.scene.ask(*SESSION, ("token", found.token())))
+            await looking.wait()
+            assert found.keys.drop("first") == [IDP]
+            looked.set()
+            assert outcome(await asking) == ("refuse", "token-key-dropped")
+            assert found.scene.events(Kind.HANDOFF_ISSUED) == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_certificates_token_must_go_on_counting_as_well(own: bool) -> None:
+    """Also where the session has one of its own."""
+
+    class Both:
+        async def environment(self, token: bytes | None, seconds: float) -> Presented:
+            return None if token is None else GOOD
+
+        async def embedded(self, certificate: Certificate, seconds: float) -> Presented:
+            return RefusedToken(Reason.TOKEN_KEY_DROPPED, "kid 'first'")
+
+    async def story() -> None:
+        async with place() as found:
+            tokens: Any = Both()
+            found.scene.sessions._tokens = tokens
+            found.scene.verdict = replace(found.scene.verdict, token=GOOD)
+            found.judged.set()
+            brought = (("token", b"x"),) if own else ()
+            assert outcome(await found.scene.ask(*SESSION, *brought)) == ("refuse", "token-key-dropped")
 
     asyncio.run(story())
 

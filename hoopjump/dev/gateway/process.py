@@ -75,7 +75,7 @@ class Gateway:
                 stdout=log,
                 stderr=log,
                 cwd=Path(__file__).parents[3],
-                start_new_session=True,
+                start_new_session=os.geteuid() == 0,
             )  # fmt: skip
         if os.geteuid() == 0:
             # Others have a machine of their own for it; here it would have a share of one with all that asks it.
