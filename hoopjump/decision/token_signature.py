@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from hoopjump.decision.jwk import Key
 
@@ -29,8 +30,11 @@ def _rsa(scheme: padding.AsymmetricPadding, algorithm: hashes.HashAlgorithm) -> 
     return of
 
 
-def _ecdsa(size: int, algorithm: hashes.HashAlgorithm) -> Callable[[Any], Check]:
-    scheme = ec.ECDSA(algorithm)
+def _ecdsa(
+    size: int, algorithm: hashes.HashAlgorithm, hashed: Callable[[bytes], hashlib._Hash]
+) -> Callable[[Any], Check]:
+    # hashlib's hash costs less than the one in the scheme, but only beside ECDSA.
+    scheme = ec.ECDSA(Prehashed(algorithm))
     double = 2 * size
     # An integer of full length as DER has it, without and with the zero that keeps it positive; and what stands before
     # the first one and between both, by which of them are so.
@@ -46,9 +50,10 @@ def _ecdsa(size: int, algorithm: hashes.HashAlgorithm) -> Callable[[Any], Check]
             r, s = signature[:size], signature[size:]
             if r[0] and s[0]:
                 before, between = frames[r[0] >> 7][s[0] >> 7]
-                verify(before + r + between + s, data, scheme)
+                encoded = before + r + between + s
             else:
-                verify(encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big")), data, scheme)
+                encoded = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+            verify(encoded, hashed(data).digest(), scheme)
 
         return check
 
@@ -62,8 +67,8 @@ def _eddsa(key: ed25519.Ed25519PublicKey) -> Check:
 # Each is given keys of its own type alone: hoopjump.decision.jwk gives a key no other algorithms.
 _CHECKS: Final[dict[str, Callable[[Any], Check]]] = {
     "EdDSA": _eddsa,
-    "ES256": _ecdsa(32, hashes.SHA256()),
-    "ES384": _ecdsa(48, hashes.SHA384()),
+    "ES256": _ecdsa(32, hashes.SHA256(), hashlib.sha256),
+    "ES384": _ecdsa(48, hashes.SHA384(), hashlib.sha384),
     "RS256": _rsa(padding.PKCS1v15(), hashes.SHA256()),
     "RS384": _rsa(padding.PKCS1v15(), hashes.SHA384()),
     "RS512": _rsa(padding.PKCS1v15(), hashes.SHA512()),
