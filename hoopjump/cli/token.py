@@ -23,7 +23,7 @@ from hoopjump.cli.token_key import (
 )
 from hoopjump.cli.token_verify import read_token, refusal, verify_command
 from hoopjump.cli.validity import parse_window
-from hoopjump.decision.jose import TokenError, decode_segment, encode_segment, parse_object
+from hoopjump.decision.jose import TokenError, encode_segment, parse_segment
 from hoopjump.decision.token import LATEST_DATE
 from hoopjump.decision.token_policy import ALGORITHMS, HMAC_ALGORITHM
 from hoopjump.errors import HoopjumpError
@@ -148,7 +148,7 @@ def inspect(file: str) -> None:
     """
     try:
         segments = read_token(file).split(b".")
-        header, claims = (parse_object(decode_segment(segment)) for segment in segments[:2])
+        header, claims = (parse_segment(segment) for segment in segments[:2])
     except TokenError as error:
         raise refusal(error) from error
     except ValueError as error:

@@ -70,9 +70,9 @@ class IssuerPolicy:
     user_path: tuple[str, ...] = field(init=False)
     groups_path: tuple[str, ...] | None = field(init=False)
     required_paths: tuple[tuple[str, ...], ...] = field(init=False)
-    # What every verification asks for: whether the user is `sub`, no other claim is wanted and no age looked at; and
-    # the name of the groups where they stand at the top.
-    plain: bool = field(init=False)
+    # What every verification asks for: the audiences if the user is `sub`, no other claim is wanted and no age looked
+    # at, else none; and the name of the groups where they stand at the top.
+    usual_audiences: frozenset[str] = field(init=False)
     groups_name: str | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +89,8 @@ class IssuerPolicy:
         put(self, "user_path", claim_path(self.user_claim))
         put(self, "groups_path", claim_path(self.groups_claim) if self.groups_claim is not None else None)
         put(self, "required_paths", tuple(claim_path(name) for name in self.required))
-        put(self, "plain", self.user_claim == "sub" and not self.required and self.longest_age is None)
+        usual = self.user_claim == "sub" and not self.required and self.longest_age is None
+        put(self, "usual_audiences", self.audiences if usual else frozenset())
         path = self.groups_path
         put(self, "groups_name", path[0] if path is not None and len(path) == 1 else None)
 

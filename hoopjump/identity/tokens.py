@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote_plus
 
 from hoopjump.config import read_secret
-from hoopjump.decision.jose import TokenError, decode_segment, encode_segment, parse_header, parse_object
+from hoopjump.decision.jose import TokenError, encode_segment, parse_header, parse_segment
 from hoopjump.decision.reasons import printable
 from hoopjump.decision.token import verify
 from hoopjump.decision.token_policy import ALGORITHMS, IssuerPolicy, TrustedIssuer, claim_path, follow, trust
@@ -47,7 +47,7 @@ class Tokens:
     @property
     def claims(self) -> Mapping[str, Any]:
         """The claims of the ID token, which was verified when it came."""
-        return parse_object(decode_segment(self.id_token.split(".")[1].encode()))
+        return parse_segment(self.id_token.split(".")[1].encode())
 
     def chosen(self, settings: LoginSettings) -> str:
         """The token that hoopjump-ca and the bastion take."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hoopjump.config import TokenIssuerSection
-from hoopjump.decision.jose import TokenError, decode_segment, parse_object
+from hoopjump.decision.jose import TokenError, parse_segment
 from hoopjump.decision.jwk import KeySet
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import VerifiedToken, verify
@@ -162,7 +162,7 @@ class KeySets:
 
     def _named(self, token: bytes) -> _Line | None:
         """The issuer that a token names; it has been read before, so it can be."""
-        issuer = parse_object(decode_segment(token.split(b".")[1])).get("iss")
+        issuer = parse_segment(token.split(b".")[1]).get("iss")
         return self._lines.get(issuer) if type(issuer) is str else None
 
     # -- Keeping fresh -----------------------------------------------------------------------------------------------

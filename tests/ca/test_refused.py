@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hoopjump.decision.jose import decode_segment, parse_object
+from hoopjump.decision.jose import parse_segment
 from hoopjump.decision.jwk import thumbprint
 from hoopjump.decision.presented import embedded_token
 from tests.ca.forge import armored
@@ -132,7 +132,7 @@ def test_a_security_key_must_have_been_touched(yard: Yard, kind: type[FidoEd2551
     assert certificate.key_type == kind().type.replace("@openssh.com", "-cert-v01@openssh.com")
     token = embedded_token(certificate)
     assert token is not None
-    confirmed = parse_object(decode_segment(token.split(b".")[1]))["cnf"]
+    confirmed = parse_segment(token.split(b".")[1])["cnf"]
     assert confirmed == {"jkt": thumbprint(certificate.key.primitive)}
 
 
