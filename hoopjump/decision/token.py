@@ -169,7 +169,8 @@ def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, n
             and type(subject) is type(token_id) is str
             # Empty where more is asked of a token than most ask. A list in the claim is a TypeError.
             and claims["aud"] in policy.usual_audiences
-            and expires >= 0 <= not_before
+            and expires >= 0
+            and not_before >= 0
             and issued >= 0
             # max() would cost three times as much.
             and (begins := (not_before if not_before > issued else issued) - leeway) <= now
