@@ -116,12 +116,12 @@ def verify(token: bytes, issuers: Mapping[str, TrustedIssuer], now: float) -> Ve
     except (KeyError, TypeError):
         parse_header(head)
         _refuse_issuer(claims.get("iss"))
+    route = trusted.routes.get(head)
     try:
-        try:
-            signer, check = trusted.routes[head]
-        except KeyError:
+        if route is None:
             signer = _check_first(head, signature, signed, trusted)
         else:
+            signer, check = route
             check(signature, signed)
     except InvalidSignature:
         header = parse_header(head)
@@ -174,7 +174,9 @@ def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, n
             and issued >= 0
             # max() would cost three times as much.
             and (begins := (not_before if not_before > issued else issued) - leeway) <= now
-            and now < (ends := expires + leeway) <= LATEST_DATE
+            and now < (ends := expires + leeway)
+            # Then the other dates are before it as well.
+            and ends + leeway <= LATEST_DATE
             and 0 < len(subject) <= NAME_LIMIT
             and subject.isprintable()
             and token_id
@@ -186,6 +188,7 @@ def _believe(claims: dict[str, Any], policy: IssuerPolicy, signer: Key | None, n
             groups = tuple(names) if named else _groups(claims, policy)
             return _made(VerifiedToken, (subject, groups, begins, ends, signer, claims))
     except (KeyError, TypeError):
+        # Something is missing or of another type.
         pass
     return _judge(claims, policy, signer, now)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hoopjump.decision.jose import TokenError, decode_segment, encode_segment
+from hoopjump.decision.jose import TokenError, decode_segment, encode_segment, parse_object, parse_segment
 from hoopjump.decision.reasons import Reason
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -60,3 +61,27 @@ def test_bits_to_spare_are_told_from_what_is_no_base64url(segment: bytes) -> Non
     with pytest.raises(TokenError) as refused:
         decode_segment(segment)
     assert refused.value.reason is Reason.TOKEN_NOT_CANONICAL
+
+
+# Objects as issuers write them, whose base64 has every character of either alphabet; and their ends bent.
+OBJECTS = st.builds(
+    lambda text, swap, end: base64.b64encode(f'{{"a":"{text}"}}'.encode(), swap).rstrip(b"=") + end,
+    st.text(st.sampled_from('>?~aü"\\ \n'), max_size=24),
+    st.sampled_from([b"-_", b"-_", b"+/", b"-/", b"+_"]),
+    st.sampled_from([b"", b"", b"", b"=", b"==", b"A", b"-", b"\n", b"."]),
+)
+
+
+@settings(max_examples=1000)
+@given(OBJECTS | SEGMENTS)
+@example(b"eyJhIjoiPj4+Pz8/In0")
+@example(b"eyJhIjoiPj4-Pz8_In0")
+@example(b"eyJhIjoxfR")
+def test_an_object_is_read_in_one_go_as_it_is_step_by_step(segment: bytes) -> None:
+    def read(step: Callable[[bytes], dict[str, object]]) -> object:
+        try:
+            return step(segment)
+        except TokenError as refused:
+            return refused.reason, refused.detail
+
+    assert read(parse_segment) == read(lambda segment: parse_object(decode_segment(segment)))

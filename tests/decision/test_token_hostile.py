@@ -183,9 +183,9 @@ def test_usual_dates_are_judged_as_all_others_are() -> None:
         return taken
 
     assert agree([*(NOW + edge for edge in edges), *odd], NOW, NOW + 0.5)
-    # A clock that begins at 1970, and one that stands where a sum is rounded up.
+    # A clock that begins at 1970, one that stands where a sum is rounded up, and one at the end of all dates.
     power = 2**31
-    for now, near in ((0.0, 0), (5.0, 0), (power - 2**-22, power)):
+    for now, near in ((0.0, 0), (5.0, 0), (power - 2**-22, power), (LATEST_DATE - 40, LATEST_DATE - 30)):
         assert agree([near + edge for edge in (*edges, -5, -35, 5, 35)], now)
 
 
@@ -310,11 +310,26 @@ def bent(draw: st.DrawFn) -> bytes:
     return made
 
 
+USUAL = PLAIN[ISSUER].policy
+POLICIES = [
+    USUAL,
+    # Each asks for one thing more, or for another one.
+    replace(USUAL, user_claim="email"),
+    replace(USUAL, required=("x",)),
+    replace(USUAL, longest_age=600),
+    replace(USUAL, leeway=0),
+    replace(USUAL, groups_claim=None),
+    replace(USUAL, groups_claim="x.a"),
+    replace(USUAL, groups_claim="x"),
+    *(issuer.policy for issuer in ISSUERS.values()),
+]
+
+
 @settings(max_examples=2000, deadline=None)
 @given(
     st.dictionaries(NAMES, VALUES, max_size=4),
     st.lists(NAMES, max_size=4),
-    st.sampled_from([issuer.policy for issuer in (*ISSUERS.values(), *PLAIN.values())]),
+    st.sampled_from(POLICIES),
 )
 def test_the_short_way_through_claims_says_what_the_careful_one_says(
     changes: dict[str, object], without: list[str], policy: IssuerPolicy

@@ -9,12 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from hoopjump.decision.jwk import COUNT_LIMIT, SET_LIMIT, KeySetError, parse_key, parse_key_set
+from hoopjump.decision.jwk import COUNT_LIMIT, SET_LIMIT, KeySetError, parse_key, parse_key_set, public_members
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import TokenError, VerifiedToken, verify
 from hoopjump.decision.token_memory import VerifiedTokens, footprint
 from hoopjump.decision.token_policy import IssuerPolicy, SharedSecret, TrustedIssuer, claim_path, trust
+from hoopjump.decision.token_signature import signature_check
 from tests.hostile.tokens.forge import (
     AUDIENCE,
     DAY,
@@ -313,3 +318,32 @@ def test_room_is_counted_as_it_is_taken_up(hollow: object) -> None:
     assert 0 < len(memory) < len(made), taken
     # Some are shared: what is counted is rather too much than too little.
     assert (1 << 20) // 4 < taken < 1 << 20
+
+
+@pytest.mark.parametrize(("algorithm", "curve"), [("ES256", ec.SECP256R1()), ("ES384", ec.SECP384R1())])
+def test_an_ecdsa_signature_holds_whatever_its_numbers_begin_with(algorithm: str, curve: ec.EllipticCurve) -> None:
+    """DER has none of their leading zeros, and one of its own before a first bit that is set."""
+    size = curve.key_size // 8
+    private = ec.generate_private_key(curve)
+    key = parse_key(public_members(private.public_key()))
+    check = signature_check(key, algorithm)
+    scheme = ec.ECDSA({"ES256": hashes.SHA256(), "ES384": hashes.SHA384()}[algorithm])
+    wanted = {("zero", "low"), ("zero", "high"), ("low", "zero"), ("high", "zero")}
+    wanted |= {(r, s) for r in ("low", "high") for s in ("low", "high")}
+
+    def kind(number: bytes) -> str:
+        return "zero" if number[0] == 0 else "high" if number[0] & 0x80 else "low"
+
+    for data in (b"%d" % number for number in range(100_000)):
+        r, s = (number.to_bytes(size, "big") for number in decode_dss_signature(private.sign(data, scheme)))
+        if (kind(r), kind(s)) in wanted:
+            wanted.remove((kind(r), kind(s)))
+            check(r + s, data)
+            for wrong in (s + r, r[1:] + s, r + s + b"\0", bytes(1) + r[1:] + s if r[0] else r[1:] + b"\1" + s):
+                with pytest.raises(InvalidSignature):
+                    check(wrong, data)
+            with pytest.raises(InvalidSignature):
+                check(r + s, data + b"x")
+        if not wanted:
+            return
+    raise AssertionError(wanted)
