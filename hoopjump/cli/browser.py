@@ -28,13 +28,18 @@ def open_page(named: str | None, url: str) -> None:
     the browser's end. A desktop's is not waited for; one that is of the terminal has it until somebody leaves it.
     """
     if named or _on_desktop():
-        subprocess.Popen(
-            [*(_words(named) if named else _OPENER), url],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            subprocess.Popen(
+                [*(_words(named) if named else _OPENER), url],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HoopjumpError(
+                f"--browser {named}: {error.strerror}", "name a program that opens a page, or log in with --device"
+            ) from error
     elif can_browse(named):
         subprocess.run([*_OPENER, url], stdout=sys.stderr.fileno(), check=False)
 

@@ -100,7 +100,7 @@ def _guarded(command: Callable[[], object]) -> int:
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "hoopjump"
         text = error.format_message().removesuffix(".")
-        output.failed(HoopjumpError(text[:1].lower() + text[1:], f"{path} --help"))
+        output.failed(HoopjumpError(output.in_lower_case(text), f"{path} --help"))
         return output.EXIT_USAGE
     except click.ClickException as error:
         output.failed(HoopjumpError(error.format_message()))

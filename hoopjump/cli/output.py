@@ -41,6 +41,11 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
+def in_lower_case(sentence: str) -> str:
+    """A sentence as a line goes on with it; what begins with a name in capitals (HS256) keeps them."""
+    return sentence if sentence[1:2].isupper() or sentence[1:2].isdigit() else sentence[:1].lower() + sentence[1:]
+
+
 def result(text: str = "") -> None:
     """One line of the answer."""
     print(text)

@@ -49,7 +49,11 @@ def render_(  # noqa: PLR0917  # click hands every option over by its name
 ) -> None:
     """Print the block for sshd's configuration."""
     config = load(ctx.obj["config"])
-    version = parse(release) if release else installed(_program(program))
+    version = (
+        parse(release)
+        if release
+        else installed(_program(program, "name one with --sshd, or its release with --version"))
+    )
     for address in exempt:
         try:
             ipaddress.ip_network(address)
@@ -82,12 +86,12 @@ def _match(config: Config) -> str:
     return f"User {','.join(accounts)}"
 
 
-def _program(given: Path | None) -> Path:
+def _program(given: Path | None, hint: str) -> Path:
     if given:
         return given
     found = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
     if not found:
-        raise HoopjumpError("no sshd is installed", "name one with --sshd, or its release with --version")
+        raise HoopjumpError("no sshd is installed", hint)
     return Path(found)
 
 
@@ -127,7 +131,7 @@ def check_(  # noqa: PLR0917  # click hands every option over by its name
     nothing is wrong (there may be warnings), 1 when something is.
     """
     config = load(ctx.obj["config"])
-    sshd_program = _program(program)
+    sshd_program = _program(program, "name one with --sshd")
 
     def connection(name: str) -> Connection:
         return Connection(name, address=addr, local_address=laddr, local_port=lport)

@@ -9,6 +9,7 @@ from typing import Final
 from sshpubkeys import SSHKey
 from sshpubkeys.exceptions import InvalidKeyError
 
+from hoopjump.cli import output
 from hoopjump.cli.files import read_bounded
 from hoopjump.decision.keys import KEY_TEXT_LIMIT, read_public_key
 from hoopjump.decision.wire import FormatError, Reader, encode_string, read_key_line
@@ -65,7 +66,7 @@ def _check(name: str, line: str, data: bytes) -> None:
         raise SubjectError(f"{name}: keys of type {kind} are not supported") from None
     except (InvalidKeyError, ValueError, IndexError) as error:
         text = str(error).rstrip(".")
-        raise SubjectError(f"{name}: {text[:1].lower()}{text[1:]}") from error
+        raise SubjectError(f"{name}: {output.in_lower_case(text)}") from error
     if kind == "ssh-dss":
         raise SubjectError(f"{name}: DSA keys are too weak", "make an Ed25519 key: ssh-keygen -t ed25519")
     if kind == "ssh-rsa" and (key.bits or 0) < RSA_SMALLEST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -95,7 +96,7 @@ def issue(  # noqa: PLR0917  # click hands every option over by its name
 ) -> None:
     """Sign a token and print it."""
     if (key_file is None) == (secret_file is None):
-        raise click.UsageError("one of --key and --secret-file is needed")
+        raise click.UsageError("either --key or --secret-file is needed, and not both")
     if key_file is not None:
         signer = read_signer(key_file, algorithm)
     elif secret_file is not None:
@@ -127,7 +128,7 @@ def _claim(text: str) -> tuple[str, object]:
     if not name or not equals:
         raise click.UsageError("a claim is NAME=VALUE")
     try:
-        return name, json.loads(value, parse_constant=_no_json)
+        return name, json.loads(value, parse_constant=_no_json, parse_float=_finite)
     except ValueError:
         return name, value
     except RecursionError:
@@ -137,6 +138,13 @@ def _claim(text: str) -> tuple[str, object]:
 def _no_json(word: str) -> NoReturn:
     """NaN and Infinity, which Python takes."""
     raise ValueError(word)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise click.UsageError(f"a claim's number is beyond all that have a value: {number[:32]}")
+    return value
 
 
 @token.command(epilog="Example: hoopjump token inspect token")

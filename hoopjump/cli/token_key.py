@@ -82,12 +82,12 @@ def generate(algorithm: str) -> bytes:
 
 
 def fitting(key: PrivatePrimitive) -> tuple[str, ...]:
-    """The algorithms that a key can sign with, the usual one first; none when it is weak or its curve is unknown."""
+    """The algorithms that a key can sign with, the usual one first; none when its curve is unknown."""
     match key:
         case ed25519.Ed25519PrivateKey():
             return ("EdDSA",)
         case rsa.RSAPrivateKey():
-            return ("RS256", "RS384", "RS512", "PS256") if key.key_size >= RSA_SMALLEST else ()
+            return ("RS256", "RS384", "RS512", "PS256")
         case ec.EllipticCurvePrivateKey():
             return {"secp256r1": ("ES256",), "secp384r1": ("ES384",)}.get(key.curve.name, ())
 
@@ -99,10 +99,23 @@ def read_signer(path: Path, algorithm: str | None) -> Signer:
         key = load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError(f"{path}: not an unencrypted private key in PEM", "hoopjump token keygen") from error
+    if isinstance(key, rsa.RSAPrivateKey):
+        _refuse_weak(key, str(path))
     possible = fitting(key) if isinstance(key, PrivatePrimitive) else ()
     if not isinstance(key, PrivatePrimitive) or not possible or algorithm not in (None, *possible):
-        raise InputError(f"{path}: this key cannot sign with {algorithm or 'any supported algorithm'}")
+        hint = (
+            f"this one signs with {' or '.join(possible)}" if possible else "hoopjump token keygen makes one that can"
+        )
+        raise InputError(f"{path}: this key cannot sign with {algorithm or 'any supported algorithm'}", hint)
     return Signer(algorithm or possible[0], key, thumbprint(key.public_key()))
+
+
+def _refuse_weak(key: rsa.RSAPrivateKey | rsa.RSAPublicKey, name: str) -> None:
+    if key.key_size < RSA_SMALLEST:
+        raise InputError(
+            f"{name}: an RSA key of {key.key_size} bits is too weak; at least {RSA_SMALLEST} are needed",
+            "hoopjump token keygen",
+        )
 
 
 def read_secret_file(path: Path, *, signs: bool) -> SharedSecret:
@@ -138,6 +151,8 @@ def public_jwk(data: bytes, name: str) -> dict[str, str]:
         key = load_pem_private_key(data, None).public_key() if b"PRIVATE KEY" in data else load_pem_public_key(data)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError(f"{name}: not an unencrypted key in PEM") from error
+    if isinstance(key, rsa.RSAPublicKey):
+        _refuse_weak(key, name)
     # P-521 has thumbprints, but no algorithm here.
     if isinstance(key, PublicPrimitive) and not (isinstance(key, ec.EllipticCurvePublicKey) and key.key_size > 384):
         with contextlib.suppress(ValueError):

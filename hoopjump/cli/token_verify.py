@@ -22,6 +22,7 @@ from hoopjump.cli.token_key import read_given, read_secret_file
 from hoopjump.config import load
 from hoopjump.decision.jose import TokenError
 from hoopjump.decision.jwk import SET_LIMIT, KeySet, KeySetError, parse_key_set
+from hoopjump.decision.presented import bound_to, in_environment
 from hoopjump.decision.reasons import Reason
 from hoopjump.decision.token import TOKEN_LIMIT, VerifiedToken, verify
 from hoopjump.decision.token_policy import (
@@ -104,7 +105,8 @@ def verify_command(
     there can be no verdict.
 
     With --issuer the other options say what it must be like. Without, the issuers of the configuration
-    ([[tokens.issuer]]) do, and their keys are fetched.
+    ([[tokens.issuer]]) do, and their keys are fetched; a token that is bound to a key is valid in that key's
+    certificate only.
     """
     now = time.time() if moment is None else _moment(moment)
     try:
@@ -136,7 +138,26 @@ def _by_configuration(ctx: click.Context, now: float) -> Verdict:
     if not config.tokens.issuer:
         raise InputError(f"{path}: there is no [[tokens.issuer]] whose token it could be", "name one with --issuer")
     keysets = KeySets(config.tokens.issuer, DroppedKeys(config.daemon.keys_dir))
-    return lambda data: keysets.verify(data, now)
+
+    def verdict(data: bytes) -> VerifiedToken:
+        try:
+            verified = keysets.verify(data, now)
+        except TokenError as error:
+            if error.reason is not Reason.TOKEN_KEYS_UNAVAILABLE:
+                raise
+            raise InputError(
+                f"the keys of the token's issuer cannot be had: {error.detail}",
+                f"see `keys` of [[tokens.issuer]] in {path}",
+            ) from error
+        section = keysets.section(verified.issuer)
+        # As far as the token alone shows it: the key that it is bound to is a certificate's.
+        if section.bound:
+            bound_to(verified)
+        else:
+            in_environment(verified, section.user_attribute, bound=False)
+        return verified
+
+    return verdict
 
 
 def _by_options(given: dict[str, Any], now: float) -> Verdict:
@@ -165,7 +186,7 @@ def _by_options(given: dict[str, Any], now: float) -> Verdict:
 
 def _keys(jwks_file: str | None, secret_file: Path | None) -> KeySet | SharedSecret:
     if (jwks_file is None) == (secret_file is None):
-        raise click.UsageError("one of --jwks and --secret-file is needed")
+        raise click.UsageError("either --jwks or --secret-file is needed, and not both")
     if secret_file is not None:
         return read_secret_file(secret_file, signs=False)
     try:
@@ -204,9 +225,9 @@ def read_token(file: str) -> bytes:
 
 def refusal(error: TokenError) -> HoopjumpError:
     """One line, the reason first."""
-    sentence = error.reason.sentence().removesuffix(".")
+    sentence = output.in_lower_case(error.reason.sentence().removesuffix("."))
     detail = f" ({error.detail})" if error.detail else ""
-    return HoopjumpError(f"{error.reason.code}: {sentence[:1].lower()}{sentence[1:]}{detail}")
+    return HoopjumpError(f"{error.reason.code}: {sentence}{detail}")
 
 
 def _show(verified: VerifiedToken, as_json: bool) -> None:

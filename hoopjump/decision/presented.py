@@ -45,14 +45,20 @@ def key_thumbprint(key: PublicKey) -> str:
     return thumbprint(key.primitive)
 
 
-def in_certificate(verified: VerifiedToken, attribute: Attribute, certificate: Certificate, *, bound: bool) -> Token:
-    """A verified token as it counts in a certificate; ``bound``: its issuer binds. Raises :class:`TokenError`."""
-    if not bound:
-        raise TokenError(Reason.TOKEN_NOT_FOR_CERTIFICATES, f"iss {verified.issuer[:128]!a}")
+def bound_to(verified: VerifiedToken) -> str:
+    """The thumbprint of the key that a token is bound to (RFC 7800 section 3). Raises :class:`TokenError`."""
     confirmation = verified.claims.get("cnf")
     named = confirmation.get("jkt") if type(confirmation) is dict else None
     if type(named) is not str or not named:
         raise TokenError(Reason.TOKEN_UNBOUND, "no `cnf` with `jkt`")
+    return named
+
+
+def in_certificate(verified: VerifiedToken, attribute: Attribute, certificate: Certificate, *, bound: bool) -> Token:
+    """A verified token as it counts in a certificate; ``bound``: its issuer binds. Raises :class:`TokenError`."""
+    if not bound:
+        raise TokenError(Reason.TOKEN_NOT_FOR_CERTIFICATES, f"iss {verified.issuer[:128]!a}")
+    named = bound_to(verified)
     own = key_thumbprint(certificate.key)
     if named != own:
         raise TokenError(Reason.TOKEN_OTHER_KEY, f"bound to {named[:64]!a}, the certificate's key is {own}")

@@ -125,7 +125,8 @@ def verify(token: bytes, issuers: Mapping[str, TrustedIssuer], now: float) -> Ve
             check(signature, signed)
     except InvalidSignature:
         header = parse_header(head)
-        raise TokenError(Reason.TOKEN_BAD_SIGNATURE, f"{header.algorithm}, kid {(header.kid or '')[:64]!a}") from None
+        kid = "" if header.kid is None else f", kid {header.kid[:64]!a}"
+        raise TokenError(Reason.TOKEN_BAD_SIGNATURE, header.algorithm + kid) from None
     return _believe(claims, trusted.policy, signer, now)
 
 

@@ -53,14 +53,18 @@ def log_in(client: Client, show: Callable[[Invitation], None], wait: Callable[[f
     show(invitation)
     deadline = time.monotonic() + invitation.seconds
     fields = {"grant_type": GRANT, "device_code": device_code}
+    last: IdentityError | None = None
     while time.monotonic() < deadline:
         wait(interval)
         try:
             answer = client.ask_for_tokens(fields)
         except IdentityError as error:
-            interval = _next_interval(interval, error)
+            interval, last = _next_interval(interval, error), error
         else:
             return client.accept(answer, nonce=None)
+    if last is not None and last.code == "provider-unreachable":
+        # Whoever typed the code in time is not to be told that nobody did.
+        raise last
     raise _late(invitation.seconds)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import jwt as pyjwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hoopjump.cli.token_key import KINDS
 from tests.cli.conftest import Run
@@ -137,6 +139,8 @@ def test_keys_and_algorithms_that_do_not_fit_are_wrong_usage(hoopjump: Run, sign
         (),
     ):
         assert hoopjump("token", "verify", *arguments, *NAMES, "-", stdin=made).status == 2
+    said = hoopjump("token", "verify", "--jwks", signing / "key.jwks", "--algorithm", "HS256", *NAMES, "-", stdin=made)
+    assert said.err.startswith("hoopjump: HS256 goes with a shared secret")
 
 
 def test_a_public_key_is_no_shared_secret(hoopjump: Run, signing: Path) -> None:
@@ -207,3 +211,26 @@ def test_a_claim_is_json_or_text(hoopjump: Run, signing: Path) -> None:
     made = issued(hoopjump, "--key", signing / "key", *claims)
     found = json.loads(hoopjump("token", "inspect", "-", stdin=made).out)["claims"]
     assert [found[name] for name in "abcd"] == ["NaN", "-Infinity", None, "1=2"]
+
+
+def test_a_number_without_a_value_is_not_issued(hoopjump: Run, signing: Path) -> None:
+    """Nobody could read the token."""
+    arguments = ("--key", signing / "key", *NAMES, "--subject", "alice", "--claim", "n=[1e999]")
+    said = hoopjump("token", "issue", *arguments)
+    assert (said.status, said.out) == (2, "")
+    assert "1e999" in said.err
+
+
+def test_a_key_that_cannot_sign_is_refused_with_its_reason(hoopjump: Run, signing: Path, tmp_path: Path) -> None:
+    """A weak one is not published either."""
+    weak = tmp_path / "weak"
+    key = rsa.generate_private_key(65537, 1024)
+    weak.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    weak.chmod(0o600)
+    for arguments in (("issue", "--key", weak, *NAMES, "--subject", "alice"), ("jwks", weak)):
+        said = hoopjump("token", *arguments)
+        assert (said.status, said.out) == (2, "")
+        assert "an RSA key of 1024 bits is too weak" in said.err
+    said = hoopjump("token", "issue", "--key", signing / "key", "--algorithm", "RS256", *NAMES, "--subject", "alice")
+    assert said.status == 2
+    assert "hint: this one signs with EdDSA" in said.err

@@ -266,6 +266,41 @@ def test_without_a_usable_configuration_there_is_no_verdict(
     assert "\nhoopjump: hint: " in said.err
 
 
+@pytest.mark.parametrize(
+    ("bound", "said", "code"),
+    [
+        (True, {"cnf": {"jkt": "x"}}, None),
+        (True, {}, "token-unbound"),
+        (True, {"cnf": {"kid": "x"}}, "token-unbound"),
+        (False, {}, None),
+        (False, {"cnf": {"jkt": "x"}}, "token-misplaced"),
+    ],
+)
+def test_what_the_bastion_would_refuse_anywhere_is_refused(
+    hoopjump: Run, written: Path, tmp_path: Path, bound: bool, said: dict[str, object], code: str | None
+) -> None:
+    """By its configuration: of an issuer that binds only what is bound, of others only what is not."""
+    configuration = (
+        (written / "hoopjump.toml").read_text().replace("required =", f"bound = {str(bound).lower()}\nrequired =")
+    )
+    (tmp_path / "hoopjump.toml").write_text(configuration)
+    verify = ("--config", tmp_path / "hoopjump.toml", "token", "verify", "--at", str(NOW), "--json", "-")
+    found = hoopjump(*verify, stdin=forge.token(claims(**said)))
+    assert (found.status, json.loads(found.out).get("reason")) == (0 if code is None else 1, code)
+
+
+def test_without_the_issuers_keys_there_is_no_verdict(hoopjump: Run, written: Path, tmp_path: Path) -> None:
+    """It is not the token's fault, and no script is to take it for a refusal."""
+    configuration = (written / "hoopjump.toml").read_text().replace(f"{written}/jwks.json", f"{tmp_path}/none.json")
+    (tmp_path / "hoopjump.toml").write_text(configuration)
+    verify = ("--config", tmp_path / "hoopjump.toml", "token", "verify", "--at", str(NOW), "--json", "-")
+    found = hoopjump(*verify, stdin=GOOD)
+    assert (found.status, found.out) == (2, "")
+    assert "hoopjump: the keys of the token's issuer cannot be had: " in found.err
+    assert f"{tmp_path}/none.json" in found.err
+    assert f"\nhoopjump: hint: see `keys` of [[tokens.issuer]] in {tmp_path}/hoopjump.toml\n" in found.err
+
+
 @pytest.mark.parametrize("moment", [str(NOW), "2026-01-31T12:00:00Z", "2026-01-31 13:00:00+01:00", "20260131T120000Z"])
 def test_the_moment_has_several_forms(hoopjump: Run, written: Path, moment: str) -> None:
     """And without a zone it is UTC, whatever the machine's is."""

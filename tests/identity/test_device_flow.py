@@ -46,6 +46,15 @@ def test_a_device_login_ends_as_the_provider_says(laptop: Laptop, fake: FakeProv
     assert len(fake.asks("/token")) == 2
 
 
+def test_a_provider_that_has_gone_is_told_from_a_code_that_nobody_typed(laptop: Laptop, fake: FakeProvider) -> None:
+    """It is asked until the code has ended, and then named."""
+    fake.invitation = {"expires_in": 1}
+    fake.metadata = {"token_endpoint": "http://127.0.0.1:1/token"}
+    with pytest.raises(IdentityError) as refusal:
+        device(laptop, fake)
+    assert refusal.value.code == "provider-unreachable"
+
+
 @pytest.mark.parametrize(
     "invitation",
     [
