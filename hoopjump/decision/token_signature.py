@@ -37,7 +37,7 @@ def _ecdsa(
     scheme = ec.ECDSA(Prehashed(algorithm))
     double = 2 * size
     # An integer of full length as DER has it, without and with the zero that keeps it positive; and what stands before
-    # the first one and between both, by which of them are so.
+    # the first one and between both, by the first bits of both.
     integer = bytes((2, size)), bytes((2, size + 1, 0))
     frames = [[(bytes((0x30, double + 4 + r + s)) + integer[r], integer[s]) for s in range(2)] for r in range(2)]
 
@@ -47,12 +47,13 @@ def _ecdsa(
         def check(signature: bytes, data: bytes) -> None:
             if len(signature) != double:
                 raise InvalidSignature
-            r, s = signature[:size], signature[size:]
-            if r[0] and s[0]:
-                before, between = frames[r[0] >> 7][s[0] >> 7]
-                encoded = before + r + between + s
+            r, s = signature[0], signature[size]  # the first bytes of both
+            if r and s:
+                before, between = frames[r >> 7][s >> 7]
+                encoded = before + signature[:size] + between + signature[size:]
             else:
-                encoded = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+                numbers = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
+                encoded = encode_dss_signature(*numbers)
             verify(encoded, hashed(data).digest(), scheme)
 
         return check
