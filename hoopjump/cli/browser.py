@@ -38,7 +38,8 @@ def open_page(named: str | None, url: str) -> None:
             )
         except OSError as error:
             raise HoopjumpError(
-                f"--browser {named}: {error.strerror}", "name a program that opens a page, or log in with --device"
+                f"{named or 'the browser'} cannot be started: {error.strerror}",
+                "name a program that opens a page (--browser), or log in with --device",
             ) from error
     elif can_browse(named):
         subprocess.run([*_OPENER, url], stdout=sys.stderr.fileno(), check=False)

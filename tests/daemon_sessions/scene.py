@@ -53,6 +53,21 @@ BASH = Role("mybash", "custom", online=True)
 WEB = Role("web1", "application", "ssh", online=True)
 PG = Role("pgdemo", "database", "postgres", online=True)
 MONGO = Role("mongo", "database", "mongodb", online=True)
+IDP = "https://idp.example.com"
+
+
+def token_settings(keys: str) -> str:
+    """Sessions may bring tokens of one issuer, :data:`IDP`, whose keys are there; the user is known by e-mail."""
+    return f"""
+[tokens]
+session = "optional"
+[[tokens.issuer]]
+issuer = "{IDP}"
+audiences = ["hoopjump"]
+keys = "{keys}"
+user_claim = "email"
+user_attribute = "email"
+"""
 
 
 class FakeGateway:

@@ -10,17 +10,9 @@ from hoopjump.daemon.login import TOKENS_LIMIT
 from hoopjump.daemon.logins import LoginTable
 from hoopjump.decision.token_mark import TokenMark
 from hoopjump.decision.values import Presented, Token
-from tests.daemon_sessions.scene import ALICE, Scene, outcome, scene
+from tests.daemon_sessions.scene import ALICE, IDP, Scene, outcome, scene, token_settings
 
-IDP = "https://idp.example.com"
-SETTINGS = f"""
-[tokens]
-session = "optional"
-[[tokens.issuer]]
-issuer = "{IDP}"
-audiences = ["hoopjump"]
-keys = "file:/nonexistent"
-"""
+SETTINGS = token_settings("file:/nonexistent")
 LIST = ("command", "mybash")
 
 

@@ -27,20 +27,10 @@ from hoopjump.keys.freshness import Validator
 from hoopjump.keys.keysets import KeySets
 from hoopjump.keys.sources import Loaded
 from tests.daemon.yard import eventually
-from tests.daemon_sessions.scene import ALICE, Scene, outcome, scene
+from tests.daemon_sessions.scene import ALICE, IDP, Scene, outcome, scene, token_settings
 from tests.keys.provider import TokenKey
 
-IDP = "https://idp.example.com"
-SETTINGS = f"""
-[tokens]
-session = "optional"
-[[tokens.issuer]]
-issuer = "{IDP}"
-audiences = ["hoopjump"]
-keys = "https://idp.example.com/jwks"
-user_claim = "email"
-user_attribute = "email"
-"""
+SETTINGS = token_settings(f"{IDP}/jwks")
 GOOD = Token(IDP, "s", ALICE.email, "email", (), int(time.time()) + 86400, "jti-1", TokenMark(IDP, "jti-1"))
 SESSION = (("command", "mybash"), ("tty", "/dev/pts/1"))
 

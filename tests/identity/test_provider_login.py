@@ -55,6 +55,15 @@ def test_options_do_without_a_settings_file(laptop: Laptop, provider: Provider) 
     assert "allow_http" in said.err
 
 
+def test_a_browser_that_is_not_there_is_named(laptop: Laptop, provider: Provider) -> None:
+    """With the ways that are left."""
+    laptop.configure(provider.issuer)
+    said = laptop.hoopjump("login", "--browser", "/nonexistent/browser --new-window")
+    assert said.status == 1
+    assert "\nhoopjump: /nonexistent/browser --new-window cannot be started: No such file or directory\n" in said.err
+    assert "\nhoopjump: hint: name a program that opens a page (--browser), or log in with --device\n" in said.err
+
+
 def test_the_browser_variable_is_heeded(laptop: Laptop, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     """As every program that opens pages does."""
     laptop.configure(provider.issuer)
